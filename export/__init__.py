@@ -1,0 +1,1 @@
+"""Export: checkpoint → ONNX, proved equal to PyTorch. Run: `edgedeblur export --help`."""

@@ -1,0 +1,1 @@
+"""Runtime: camera, video or pictures in, sharp frames out; never torch. Run: `edgedeblur run --help`."""

@@ -1,0 +1,7 @@
+"""`python -m runtime`: the verbs of this stage."""
+
+import sys
+
+from edgedeblur import main
+
+sys.exit(main(package="runtime"))
