@@ -76,6 +76,8 @@ def _run_verb(verb: str, arguments: Sequence[str]) -> int:
         command = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         stage = module_name.split(".")[0]
+        if str(error.name).startswith(stage):  # ours: a broken checkout, not a missing extra
+            raise
         extra = {"training": "[train]", "export": "[export]", "calibration": "[export]", "engines": "[engines]"}
         raise Failure(
             f"the Python package '{error.name}' is not installed and '{verb}' needs it; "

@@ -1,0 +1,76 @@
+"""Checkpoints: one file that holds the weights, what they are weights of, and what a run needs to go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgedeblur import ExitCode, Failure
+from training.config import ModelConfig
+from training.network import SAPHNet
+
+SCHEMA = 1
+
+
+def save_checkpoint(
+    path: Path, network: SAPHNet, preset: str, metrics: dict[str, float], training: dict[str, Any]
+) -> None:
+    """Write atomically: a full disk or a power cut leaves the old file. Raises Failure (ENVIRONMENT) when it cannot.
+
+    `network` holds the weights to use (the averaged ones); `training` what a resumed run needs, as plain types and tensors.
+    """
+    content = {
+        "schema": SCHEMA,
+        "preset": preset,
+        "config": dataclasses.asdict(network.config),
+        "weights": network.state_dict(),
+        "metrics": metrics,
+        "training": training,
+    }
+    partial = path.with_suffix(".partial")
+    try:
+        torch.save(content, partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch reports a short write as RuntimeError
+        partial.unlink(missing_ok=True)
+        raise Failure(
+            f"cannot write {path}: {error}; free some space or choose --project", ExitCode.ENVIRONMENT
+        ) from error
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint. Raises Failure (MODEL) when the file is missing, damaged or something else.
+
+    Only tensors and plain types are unpickled: a checkpoint from a stranger runs no code.
+    """
+    if not path.is_file():
+        raise Failure(f"{path} does not exist; expected a checkpoint written by `edgedeblur train`", ExitCode.MODEL)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Failure(
+            f"{path} is not a readable checkpoint ({reason}); train one with `edgedeblur train`", ExitCode.MODEL
+        ) from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else type(content).__name__
+        raise Failure(
+            f"{path} has schema {found}; expected an edgedeblur checkpoint of schema {SCHEMA}", ExitCode.MODEL
+        )
+    return content
+
+
+def load_network(path: Path) -> tuple[SAPHNet, dict[str, Any]]:
+    """The network in evaluation mode, and the whole checkpoint. Raises Failure (MODEL) as `read_checkpoint`."""
+    content = read_checkpoint(path)
+    try:
+        network = SAPHNet(ModelConfig(**content["config"]))
+        network.load_state_dict(content["weights"])
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise Failure(f"{path} does not fit this version's network: {error}", ExitCode.MODEL) from error
+    return network.eval(), content

@@ -1,0 +1,129 @@
+"""Training samples: sample i is a function of (seed, i) alone, so that a resumed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from edgedeblur import ExitCode, Failure
+from training.deadleaves import dead_leaves
+from training.pictures import has_pairs, pair_paths, picture_paths, read_pair, read_picture
+from training.synth import SynthConfig, synthesise
+
+Image = NDArray[np.uint8]
+Item = TypeVar("Item")
+_VALIDATION = 2**31  # indices from here on are the validation stream: never drawn in training
+_PHOTO_MEMORY = 4 * 2**30  # bytes of decoded photographs kept
+
+
+class SyntheticPairs:
+    """Pairs made on the fly from sharp photographs."""
+
+    def __init__(self, photos: list[Image], patch: int) -> None:
+        self.photos, self.config = photos, SynthConfig(size=(patch, patch))
+
+    def sample(self, rng: np.random.Generator) -> tuple[Image, Image]:
+        """A new (blurred, sharp) pair, (patch, patch, 3) uint8 BGR."""
+        return synthesise(self.photos, rng, self.config)
+
+
+class FolderPairs:
+    """Random crops, flips and quarter turns of pairs on disk."""
+
+    def __init__(self, paths: list[tuple[Path, Path]], patch: int) -> None:
+        self.paths, self.patch = paths, patch
+
+    def sample(self, rng: np.random.Generator) -> tuple[Image, Image]:
+        """A random crop of a random pair, (patch, patch, 3) uint8 BGR."""
+        images = read_pair(self.paths[rng.integers(len(self.paths))], (self.patch, self.patch))
+        top, left = (int(rng.integers(length - self.patch + 1)) for length in images[0].shape[:2])
+        turns, flip = int(rng.integers(4)), rng.random() < 0.5
+        crops = (image[top : top + self.patch, left : left + self.patch] for image in images)
+        turned = (np.rot90(crop[:, ::-1] if flip else crop, turns) for crop in crops)
+        blurred, sharp = (np.ascontiguousarray(crop) for crop in turned)
+        return blurred, sharp
+
+
+Pairs = SyntheticPairs | FolderPairs
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples(Dataset[tuple[Tensor, Tensor]]):
+    """Samples start … stop of one seed as tensors: (blurred, sharp), each (3, patch, patch) float32 RGB in [0, 1]."""
+
+    pairs: Pairs
+    seed: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        cv2.setNumThreads(0)  # a worker process is one thread; its neighbours have the other cores
+        blurred, sharp = self.pairs.sample(np.random.default_rng((self.seed, self.start + index)))
+        return _tensor(blurred), _tensor(sharp)
+
+
+def validation_crops(pairs: Pairs, seed: int, count: int) -> list[tuple[Image, Image]]:
+    """The same (blurred, sharp) crops for a seed, at every call."""
+    return [pairs.sample(np.random.default_rng((seed, _VALIDATION + index))) for index in range(count)]
+
+
+def open_pairs(folder: Path | None, patch: int, validation: Path | None = None) -> tuple[Pairs, Pairs]:
+    """Training and validation pairs of a folder: `blur/`+`sharp/` pairs, or sharp photographs; dead leaves without one.
+
+    Where `validation` is not given, every 20th picture (at least one) is held out for it.
+    Raises Failure (SOURCE) when a folder has nothing to train on.
+    """
+    if folder is None:
+        leaves = [dead_leaves(np.random.default_rng(index)) for index in range(24)]
+        return SyntheticPairs(leaves[2:], patch), SyntheticPairs(leaves[:2], patch)
+    if has_pairs(folder):
+        paths = pair_paths(folder)
+        held_out = pair_paths(validation) if validation else paths[::20]
+        return FolderPairs(_without(paths, held_out), patch), FolderPairs(held_out, patch)
+    photos = picture_paths(folder)
+    validation_pairs: Pairs
+    if validation and has_pairs(validation):
+        validation_pairs, held_out_photos = FolderPairs(pair_paths(validation), patch), []
+    else:
+        held_out_photos = picture_paths(validation) if validation else photos[::20]
+        validation_pairs = SyntheticPairs(_read_photos(held_out_photos), patch)
+    return SyntheticPairs(_read_photos(_without(photos, held_out_photos)), patch), validation_pairs
+
+
+def _without(items: list[Item], held_out: list[Item]) -> list[Item]:
+    kept = [item for item in items if item not in held_out]
+    return kept or items  # a single pair is better trained and validated on than refused
+
+
+def _read_photos(paths: list[Path]) -> list[Image]:
+    photos: list[Image] = []
+    used = 0
+    for path in paths:
+        try:
+            photos.append(read_picture(path))
+        except Failure as failure:
+            print(f"skipped: {failure}", file=sys.stderr)
+            continue
+        used += photos[-1].nbytes
+        if used > _PHOTO_MEMORY:
+            print(f"kept the first {len(photos)} of {len(paths)} photographs: memory limit reached", file=sys.stderr)
+            break
+    if not photos:
+        raise Failure(f"none of the {len(paths)} photographs in {paths[0].parent} can be read", ExitCode.SOURCE)
+    return photos
+
+
+def _tensor(image: Image) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1))).float() / 255

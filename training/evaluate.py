@@ -1,0 +1,80 @@
+"""Measuring a model on blurred/sharp pairs, as its users run it: uint8 frames in, uint8 frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgedeblur import ExitCode, Failure
+from training.checkpoint import load_network
+from training.frame_model import FrameModel
+from training.metrics import psnr, ssim
+from training.network import SAPHNet
+
+Image = NDArray[np.uint8]
+Deblur = Callable[[Image], Image]
+
+
+def open_model(path: Path, device: str = "cpu") -> Deblur:
+    """A function from (H, W, 3) uint8 BGR to the same, for a `.pt` or `.onnx` file. Raises Failure (MODEL)."""
+    if path.suffix == ".onnx":
+        return _onnx_model(path)
+    return torch_model(load_network(path)[0], device)
+
+
+def torch_model(network: SAPHNet, device: str) -> Deblur:
+    """The network as a function of frames."""
+    model = FrameModel(network).to(device).eval()
+
+    @torch.inference_mode()
+    def deblur(frame: Image) -> Image:
+        sharp: Image = model(torch.from_numpy(np.ascontiguousarray(frame)).to(device)).cpu().numpy()
+        return sharp
+
+    return deblur
+
+
+def _onnx_model(path: Path) -> Deblur:
+    import onnxruntime
+
+    if not path.is_file():
+        raise Failure(f"{path} does not exist; expected a model written by `edgedeblur export`", ExitCode.MODEL)
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions have no public base class but this
+        raise Failure(
+            f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {error}", ExitCode.MODEL
+        ) from error
+    if [item.name for item in session.get_inputs()] != ["frame"]:
+        raise Failure(
+            f"{path} is not a frame-in, frame-out model; expected one from `edgedeblur export`", ExitCode.MODEL
+        )
+
+    def deblur(frame: Image) -> Image:
+        sharp: Image = session.run(None, {"frame": frame})[0]
+        return sharp
+
+    return deblur
+
+
+def crop_metrics(network: SAPHNet, crops: Iterable[tuple[Image, Image]], device: str) -> dict[str, float]:
+    """Mean PSNR (dB) and SSIM of a network on fixed (blurred, sharp) crops, and the PSNR of the blurred crops."""
+    training = network.training
+    rows = [pair_metrics(torch_model(network, device), *crop) for crop in crops]
+    network.train(training)
+    return {name: float(np.mean([row[name] for row in rows])) for name in ("psnr", "ssim", "psnr_blurred")}
+
+
+def pair_metrics(deblur: Deblur, blurred: Image, sharp: Image) -> dict[str, float]:
+    """PSNR (dB) and SSIM of one pair, before and after."""
+    output = deblur(blurred)
+    return {
+        "psnr_blurred": psnr(blurred, sharp),
+        "psnr": psnr(output, sharp),
+        "ssim_blurred": ssim(blurred, sharp),
+        "ssim": ssim(output, sharp),
+    }

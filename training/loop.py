@@ -1,0 +1,200 @@
+"""The training loop: batches in, checkpoints out; stops cleanly at any moment and goes on from where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from edgedeblur import ExitCode, Failure
+from training.checkpoint import save_checkpoint
+from training.config import ModelConfig
+from training.data import Pairs, Samples, validation_crops
+from training.evaluate import crop_metrics
+from training.losses import deblurring_loss
+from training.network import SAPHNet
+from training.schedule import learning_rate
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """One run. Sizes in pixels; `patch` is the side of the square crops."""
+
+    preset: str
+    model: ModelConfig
+    steps: int
+    batch: int
+    patch: int
+    lr: float
+    seed: int
+    workers: int
+    ema: float
+    amp: bool
+    device: str
+    validate_every: int
+    validation_crops: int
+
+
+class Trainer:
+    """Network, optimiser and averaged weights of a run, and how far it has come."""
+
+    def __init__(self, config: TrainConfig, folder: Path, resume: dict[str, Any] | None = None) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.folder = config, folder
+        self.network = SAPHNet(config.model).to(config.device)
+        self.average = AveragedModel(self.network, avg_fn=_warmed_average(config.ema))
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=1e-4
+        )
+        self.scaler = torch.amp.GradScaler(enabled=config.amp and config.device.startswith("cuda"))
+        self.step, self.best, self.metrics = 0, float("-inf"), dict[str, float]()
+        if resume is not None:
+            self._restore(resume)
+
+    def fit(self, pairs: Pairs, validation: Pairs) -> dict[str, float]:
+        """Train to the last step, or to Ctrl-C, which saves and raises KeyboardInterrupt. Returns the last metrics."""
+        crops = validation_crops(validation, self.config.seed, self.config.validation_crops)
+        with _stop_on_interrupt() as stop, tqdm(total=self.config.steps, initial=self.step, unit="step") as bar:
+            for blurred, sharp in self._batches(pairs):
+                loss = self._train_step(blurred, sharp)
+                bar.update()
+                bar.set_postfix(loss=f"{loss:.4f}", **{name: f"{value:.3f}" for name, value in self.metrics.items()})
+                if stop:
+                    break
+                if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+                    self._validate(crops)
+                    self.save("last.pt")
+        if stop:
+            self.save("last.pt")
+            raise KeyboardInterrupt
+        return self.metrics
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint into the run's folder; the averaged weights are the ones to use."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "averaged": int(self.average.n_averaged),
+            "step": self.step,
+            "best": self.best,
+            "run": {**dataclasses.asdict(self.config), "model": None},
+        }
+        save_checkpoint(self.folder / name, self._averaged(), self.config.preset, self.metrics, state)
+
+    def _batches(self, pairs: Pairs) -> Iterator[tuple[Tensor, Tensor]]:
+        config = self.config
+        samples = Samples(pairs, config.seed, self.step * config.batch, config.steps * config.batch)
+        return iter(
+            DataLoader(
+                samples,
+                batch_size=config.batch,
+                num_workers=config.workers,
+                worker_init_fn=_ignore_interrupt,
+                pin_memory=config.device.startswith("cuda"),
+            )
+        )
+
+    def _train_step(self, blurred: Tensor, sharp: Tensor) -> float:
+        config = self.config
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, config.steps, config.lr)
+        blurred, sharp = (images.to(config.device, non_blocking=True) for images in (blurred, sharp))
+        with torch.autocast(config.device.split(":")[0], enabled=config.amp):
+            output = self.network(blurred)
+        loss = deblurring_loss(output.float(), sharp)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, error_if_nonfinite=False)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return self._finite(loss.item())
+
+    def _finite(self, loss: float) -> float:
+        if not np.isfinite(loss):
+            raise Failure(
+                f"the loss is {loss} at step {self.step}; the last good checkpoint is {self.folder / 'last.pt'}; "
+                "resume it with a smaller --lr",
+                ExitCode.QUALITY,
+            )
+        return loss
+
+    def _validate(self, crops: list[tuple[Any, Any]]) -> None:
+        self.metrics = crop_metrics(self._averaged(), crops, self.config.device)
+        row = {"step": self.step, "time": round(time.time(), 1), **self.metrics}
+        with (self.folder / "metrics.csv").open("a") as table:
+            if table.tell() == 0:
+                table.write(",".join(row) + "\n")
+            table.write(
+                ",".join(f"{value:g}" if value is self.step else f"{value:.5f}" for value in row.values()) + "\n"
+            )
+        if self.metrics["psnr"] > self.best:
+            self.best = self.metrics["psnr"]
+            self.save("best.pt")
+
+    def _averaged(self) -> SAPHNet:
+        averaged = self.average.module
+        assert isinstance(averaged, SAPHNet)
+        return averaged
+
+    def _restore(self, content: dict[str, Any]) -> None:
+        state = content["training"]
+        try:
+            self.network.load_state_dict(state["network"])
+            self._averaged().load_state_dict(content["weights"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise Failure(
+                f"the checkpoint is of another network than --preset {self.config.preset}: {error}"
+            ) from error
+        self.scaler.load_state_dict(state["scaler"])
+        self.average.n_averaged.fill_(state["averaged"])
+        self.step, self.best, self.metrics = state["step"], state["best"], content["metrics"]
+
+
+def _warmed_average(decay: float) -> Any:
+    """Exponential average whose decay grows with the updates, so that short runs are not dominated by their start."""
+
+    def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
+        now = min(decay, (1 + float(updates)) / (10 + float(updates)))
+        return averaged + (1 - now) * (current - averaged)
+
+    return average
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Ctrl-C reaches the whole process group; the main process decides when its workers end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _stop_on_interrupt() -> Iterator[list[bool]]:
+    """A list that fills at Ctrl-C or SIGTERM, so that the step under way ends first; a second one interrupts at once."""
+    stop: list[bool] = []
+
+    def request(number: int, frame: FrameType | None) -> None:
+        if stop:
+            raise KeyboardInterrupt
+        stop.append(True)
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

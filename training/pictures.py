@@ -1,0 +1,82 @@
+"""Reading pictures and folders of them, with errors that say what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgedeblur import ExitCode, Failure
+
+Image = NDArray[np.uint8]
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Pictures directly in a folder, sorted by name. Raises Failure (SOURCE) when there are none."""
+    if not folder.is_dir():
+        raise Failure(f"{folder} is not a folder; expected a folder of pictures", ExitCode.SOURCE)
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise Failure(f"{folder} holds no pictures; expected files like *.png or *.jpg", ExitCode.SOURCE)
+    return paths
+
+
+def read_picture(path: Path) -> Image:
+    """(H, W, 3) uint8 BGR. Raises Failure (SOURCE) when the file is not a readable picture."""
+    # Through a buffer: cv2.imread prints its own warnings and cannot tell a missing file from a broken one.
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        raise Failure(f"{path} is empty or not a picture that OpenCV can read; remove or replace it", ExitCode.SOURCE)
+    return np.asarray(image, dtype=np.uint8)
+
+
+def pair_paths(folder: Path) -> list[tuple[Path, Path]]:
+    """(blurred, sharp) paths with equal names, from `blur/` and `sharp/`, or from `*_blur.*` beside `*_sharp.*`.
+
+    Raises Failure (SOURCE) when the folder has neither shape, or names that have no partner.
+    """
+    if (folder / "blur").is_dir() and (folder / "sharp").is_dir():
+        blurred = {path.stem: path for path in picture_paths(folder / "blur")}
+        sharp = {path.stem: path for path in picture_paths(folder / "sharp")}
+    else:
+        pictures = picture_paths(folder)
+        blurred = {path.stem.removesuffix("_blur"): path for path in pictures if path.stem.endswith("_blur")}
+        sharp = {path.stem.removesuffix("_sharp"): path for path in pictures if path.stem.endswith("_sharp")}
+    alone = sorted(blurred.keys() ^ sharp.keys())
+    if alone or not blurred:
+        found = f"{len(alone)} names without a partner, first '{alone[0]}'" if alone else "no pairs"
+        raise Failure(
+            f"{folder}: found {found}; expected blur/NAME.png with sharp/NAME.png, "
+            "or NAME_blur.png with NAME_sharp.png",
+            ExitCode.SOURCE,
+        )
+    return [(blurred[name], sharp[name]) for name in sorted(blurred)]
+
+
+def has_pairs(folder: Path) -> bool:
+    """Whether the folder looks like a set of pairs (rather than a set of sharp photographs)."""
+    return (folder / "blur").is_dir() or any(folder.glob("*_blur.*"))
+
+
+def read_pair(paths: tuple[Path, Path], min_size: tuple[int, int] = (1, 1)) -> tuple[Image, Image]:
+    """Blurred and sharp picture of one pair. Raises Failure (SOURCE) when sizes differ or are under (height, width)."""
+    blurred, sharp = (read_picture(path) for path in paths)
+    if blurred.shape != sharp.shape:
+        raise Failure(
+            f"{paths[0]} is {_size(blurred)} and {paths[1]} is {_size(sharp)}; expected one size", ExitCode.SOURCE
+        )
+    if blurred.shape[0] < min_size[0] or blurred.shape[1] < min_size[1]:
+        raise Failure(
+            f"{paths[0]} is {_size(blurred)}; expected at least {min_size[0]}x{min_size[1]} (height x width); "
+            "use larger pictures or a smaller --patch",
+            ExitCode.SOURCE,
+        )
+    return blurred, sharp
+
+
+def _size(image: Image) -> str:
+    return f"{image.shape[0]}x{image.shape[1]}"
