@@ -22,7 +22,7 @@ def save_checkpoint(
 ) -> None:
     """Write atomically: a full disk or a power cut leaves the old file. Raises Failure (ENVIRONMENT) when it cannot.
 
-    `network` holds the weights to use (the averaged ones); `training` what a resumed run needs, as plain types and tensors.
+    `network` holds the weights to use (the averaged ones); `training` what a resumed run needs, in plain types.
     """
     content = {
         "schema": SCHEMA,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,13 +51,14 @@ def _columns(
         )
     out_height, out_width = offset.shape[2:]
     groups = batch * offset_groups
-    # Coordinates are FP32 under every autocast: half precision moves samples by up to half a pixel.
-    shifts = offset.float().view(groups, taps, 2, out_height, out_width)
+    # Coordinates are never below FP32: half precision moves samples by up to half a pixel.
+    precise = torch.promote_types(x.dtype, torch.float32)
+    shifts = offset.to(precise).view(groups, taps, 2, out_height, out_width)
     base_y, base_x = _base_positions(x.device, (out_height, out_width), kernel, stride, padding, dilation)
     y, x_pos = base_y + shifts[:, :, 0], base_x + shifts[:, :, 1]  # (B·G, K, OH, OW) pixels
     grid = torch.stack(((2 * x_pos + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
     samples = functional.grid_sample(
-        x.view(groups, channels // offset_groups, height, width).float(),
+        x.view(groups, channels // offset_groups, height, width).to(precise),
         grid.view(groups, taps * out_height, out_width, 2),
         mode="bilinear",
         padding_mode="zeros",
@@ -97,7 +98,7 @@ def _onnx_deform_conv(
 ) -> Tensor:
     """The standard ONNX operator, in place of the operations above, while a graph is exported."""
     inputs = (x, weight, offset, torch.zeros_like(weight[:, 0, 0, 0]) if bias is None else bias, mask)
-    attributes: dict[str, int | Sequence[int]] = {
+    attributes: dict[str, Any] = {
         "kernel_shape": list(kernel),
         "strides": list(stride),
         "pads": [*padding, *padding],

@@ -184,7 +184,7 @@ def _ignore_interrupt(worker: int) -> None:
 
 @contextlib.contextmanager
 def _stop_on_interrupt() -> Iterator[list[bool]]:
-    """A list that fills at Ctrl-C or SIGTERM, so that the step under way ends first; a second one interrupts at once."""
+    """A list that fills at Ctrl-C or SIGTERM, so that the step under way can end; a second one interrupts at once."""
     stop: list[bool] = []
 
     def request(number: int, frame: FrameType | None) -> None:

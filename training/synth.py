@@ -134,6 +134,6 @@ def _moved(image: Linear, motion: Trajectory, when: float, border: int) -> Linea
 def _develop(image: Linear, gamma: float, sigma: float, noise: NDArray[np.float64] | float) -> Image:
     """Lens, response and sensor: float32 in the averaged space → uint8 as displayed."""
     if sigma > 0.2:  # below this the kernel is a single tap
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
     shown = np.power(np.clip(image, 0, 1), 1 / gamma) * 255 + noise
     return np.clip(np.rint(shown), 0, 255).astype(np.uint8)

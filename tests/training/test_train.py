@@ -1,0 +1,168 @@
+"""`edgedeblur train` and `val` as a user runs them: runs, resuming, interruption, bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import edgedeblur
+from training.checkpoint import load_network
+from training.data import open_pairs, validation_crops
+from training.deadleaves import dead_leaves
+from training.loop import Trainer
+from training.schedule import learning_rate
+
+TINY = ["--patch", "32", "--batch", "2", "--val-crops", "2", "--workers", "0", "--device", "cpu"]
+
+
+def train(*arguments: object) -> int:
+    """Run `edgedeblur train` in this process on tiny crops."""
+    return edgedeblur.main(["train", *TINY, *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with blur/ and sharp/, three lopsided pairs."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for index in range(3):
+        sharp = dead_leaves(np.random.default_rng(index), (40, 56 + index), leaves=100)
+        for name, image in (("blur", cv2.blur(sharp, (5, 1))), ("sharp", sharp)):
+            (folder / name).mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / name / f"{index}.png"), image)
+    return folder
+
+
+def test_training_learns(pairs: Path, tmp_path: Path) -> None:
+    assert train("--data", pairs, "--steps", "60", "--lr", "2e-3", "--validate-every", "30", "--project", tmp_path) == 0
+    _, content = load_network(tmp_path / "edge-n" / "best.pt")
+    assert content["metrics"]["psnr"] > content["metrics"]["psnr_blurred"]
+    assert (tmp_path / "edge-n" / "metrics.csv").read_text().count("\n") == 3
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Trainer.save
+
+    def save_and_keep(trainer: Trainer, name: str) -> None:
+        save(trainer, name)
+        shutil.copy(trainer.folder / name, trainer.folder / f"{trainer.step}.pt")
+
+    monkeypatch.setattr(Trainer, "save", save_and_keep)
+    common = ["--data", pairs, "--steps", "6", "--validate-every", "3", "--project", tmp_path]
+    assert train(*common) == 0
+    whole = load_network(tmp_path / "edge-n" / "last.pt")[0].state_dict()
+    assert train(*common, "--resume", tmp_path / "edge-n" / "3.pt") == 0
+    resumed, content = load_network(tmp_path / "edge-n" / "last.pt")
+    assert content["training"]["step"] == 6
+    assert all(torch.equal(value, whole[name]) for name, value in resumed.state_dict().items())
+
+
+def test_resume_auto_takes_the_newest_run_of_the_name(pairs: Path, tmp_path: Path) -> None:
+    common = ["--data", pairs, "--validate-every", "1", "--project", tmp_path, "--name", "mine"]
+    for _ in range(2):
+        assert train(*common, "--steps", "1") == 0
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["mine", "mine2"]
+    assert train(*common, "--steps", "3", "--resume", "auto") == 0
+    steps = [load_network(tmp_path / name / "last.pt")[1]["training"]["step"] for name in ("mine", "mine2")]
+    assert steps == [1, 3]
+
+
+def test_interrupting_saves(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgedeblur", "train", *TINY, "--workers", "1", "--steps", "100000"]
+    command += ["--project", str(tmp_path), "--validate-every", "100000"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        printed = ""
+        while "loss=" not in printed:  # the first step is done
+            printed += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        printed += process.stderr.read()
+    assert process.returncode == edgedeblur.ExitCode.INTERRUPTED
+    assert "Traceback" not in printed
+    assert "--resume" in printed
+    assert load_network(tmp_path / "edge-n" / "last.pt")[1]["training"]["step"] >= 1
+
+
+def test_samples_depend_on_their_index_alone_and_validation_is_apart(pairs: Path) -> None:
+    training, validation = open_pairs(pairs, 32)
+    one, again = (validation_crops(validation, 1, 3) for _ in range(2))
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(one, again, strict=True))
+    assert not set(training.paths) & set(validation.paths)  # type: ignore[union-attr]
+
+
+def test_learning_rate_warms_up_and_ends_low() -> None:
+    rates = [learning_rate(step, 1000, 1e-3) for step in range(1000)]
+    assert rates[0] < rates[10] < rates[19] == pytest.approx(1e-3)
+    assert rates[19:] == sorted(rates[19:], reverse=True)
+    assert rates[-1] < 5e-6
+
+
+def test_val_measures_pt_and_says_what_the_input_was(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("--data", pairs, "--steps", "1", "--project", tmp_path) == 0
+    capsys.readouterr()
+    model = str(tmp_path / "edge-n" / "best.pt")
+    assert edgedeblur.main(["val", "--model", model, "--data", str(pairs), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert sorted(report["pairs"]) == ["0", "1", "2"]
+    assert report["mean"]["psnr_blurred"] == pytest.approx(
+        np.mean([r["psnr_blurred"] for r in report["pairs"].values()])
+    )
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    """Folders and files that go wrong, each in its own way."""
+    (tmp_path / "empty").mkdir()
+    sharp = dead_leaves(np.random.default_rng(0), (64, 64), leaves=10)
+    for name, small in (("alone", False), ("sizes", True)):
+        for side in ("blur", "sharp"):
+            (tmp_path / name / side).mkdir(parents=True)
+            cv2.imwrite(str(tmp_path / name / side / "a.png"), sharp[:32] if small and side == "blur" else sharp)
+    cv2.imwrite(str(tmp_path / "alone" / "blur" / "b.png"), sharp)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "photo.jpg").write_bytes(b"not a picture")
+    (tmp_path / "noise.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
+    torch.save({"weights": 1}, tmp_path / "other.pt")
+    (tmp_path / "file").write_text("")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("train --data {}/none", 4, "not a folder"),
+        ("train --data {}/empty", 4, "holds no pictures"),
+        ("train --data {}/alone", 4, "without a partner, first 'b'"),
+        ("train --data {}/broken", 4, "none of the 1 photographs"),
+        ("train --data {}/sizes --steps 1", 4, "expected one size"),
+        ("train --patch 50", 2, "--patch is 50"),
+        ("train --steps 0", 2, "--steps is 0"),
+        ("train --device cuda:99", 3, "cuda:99 cannot be used"),
+        ("train --resume {}/none.pt", 5, "does not exist"),
+        ("train --resume {}/noise.pt", 5, "not a readable checkpoint"),
+        ("train --project {}/file --steps 1", 3, "cannot create"),
+        ("val --model {}/other.pt --data {}/alone", 4, "without a partner"),
+        ("val --model {}/m.engine --data {}/sizes", 2, "expected a .pt or an .onnx"),
+        ("val --model {}/other.pt --data {}/sizes", 5, "has schema None"),
+        ("val --model {}/none.onnx --data {}/sizes", 5, "does not exist"),
+    ],
+)
+def test_mistakes_get_a_message_and_their_code(
+    arguments: str, code: int, message: str, bad: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = arguments.format(*[bad] * 2).split()
+    quick = [*TINY, "--project", str(bad / "runs")] if words[0] == "train" else []
+    assert edgedeblur.main([words[0], *quick, *words[1:]]) == code
+    assert message in capsys.readouterr().err
