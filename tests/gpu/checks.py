@@ -1,0 +1,215 @@
+"""What can only be checked on an NVIDIA GPU. `make gpu` runs this script, which writes JSON; pytest runs it too.
+
+Each `check_…` returns what it measured, raises AssertionError when something is wrong, and SkipCheck, with the reason,
+where this machine lacks something. It needs torch alone; TensorRT-RTX and onnx are used where they can be imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+Measured = dict[str, Any]
+
+
+class SkipCheck(Exception):
+    """This machine cannot run the check; the message says why."""
+
+
+def check_deform_conv_equals_the_cpu() -> Measured:
+    """FP32 on the GPU against FP64 on the CPU, at most twice the error of FP32 on the CPU."""
+    torch = _cuda()
+    from training.deform import deform_conv2d
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 16, 45, 80, generator=generator)
+    offset = torch.randn(2, 18, 45, 80, generator=generator) * 8
+    mask, weight = torch.rand(2, 9, 45, 80, generator=generator), torch.randn(16, 16, 3, 3, generator=generator)
+
+    def convolve(*values: Any) -> Any:
+        x, offset, mask, weight = values
+        return deform_conv2d(x, offset, mask, weight, None, padding=(1, 1))
+
+    inputs = (x, offset, mask, weight)
+    exact = convolve(*(value.double() for value in inputs))
+    on_cpu = (convolve(*inputs) - exact).abs().max().item()
+    previous = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        on_gpu = convolve(*(value.cuda() for value in inputs)).cpu()
+    finally:
+        torch.backends.cudnn.allow_tf32 = previous
+    error = (on_gpu - exact).abs().max().item()
+    assert error <= 2 * on_cpu, f"GPU error {error:.2e}, CPU error {on_cpu:.2e}"
+    return {"gpu_error": error, "cpu_error": on_cpu}
+
+
+def check_autocast_keeps_positions_exact() -> Measured:
+    """A ramp of 1920 columns, sampled half a pixel to the right at half precision: positions must not be rounded."""
+    torch = _cuda()
+    from training.deform import deform_conv2d
+
+    ramp = (torch.arange(1920.0, device="cuda") / 1920).expand(1, 1, 4, 1920).contiguous()
+    offset = torch.tensor([0.0, 0.5], device="cuda").view(1, 2, 1, 1).expand(1, 2, 4, 1920)
+    ones = torch.ones(1, 1, 4, 1920, device="cuda")
+    with torch.autocast("cuda", torch.float16):
+        moved = deform_conv2d(ramp, offset.half(), ones, torch.ones(1, 1, 1, 1, device="cuda"), None)
+    # One step of FP16 near 1 is 2**-11, of the ramp 1/1920: a position rounded to half a pixel would show.
+    error = (moved[0, 0, :, :-1].float() - ramp[0, 0, :, :-1] - 0.5 / 1920).abs().max().item()
+    assert error <= 2**-11, f"error {error:.2e}"
+    return {"error": error}
+
+
+def check_a_training_step_with_amp() -> Measured:
+    """Twenty steps with FP16 autocast lower the loss on one batch."""
+    torch = _cuda()
+    from training.config import PRESETS
+    from training.losses import deblurring_loss
+    from training.network import SAPHNet
+
+    torch.manual_seed(0)
+    network = SAPHNet(PRESETS["edge-n"]).cuda()
+    optimiser, scaler = torch.optim.AdamW(network.parameters(), 1e-3), torch.amp.GradScaler()
+    sharp = torch.rand(4, 3, 128, 128, device="cuda")
+    blurred = torch.nn.functional.avg_pool2d(sharp, (1, 9), 1, (0, 4))
+    losses = []
+    for _ in range(20):
+        with torch.autocast("cuda"):
+            output = network(blurred)
+        loss = deblurring_loss(output.float(), sharp)
+        optimiser.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0], f"loss went from {losses[0]:.4f} to {losses[-1]:.4f}"
+    return {"first_loss": losses[0], "last_loss": losses[-1]}
+
+
+def check_network_time() -> Measured:
+    """Milliseconds of the bare network on a 720p frame in FP16, through PyTorch, by CUDA events; median of 20."""
+    torch = _cuda()
+    from training.config import PRESETS
+    from training.network import SAPHNet
+
+    times: Measured = {}
+    for preset in ("edge-n", "edge-s", "edge-m"):
+        network = SAPHNet(PRESETS[preset]).cuda().eval()
+        height = -(-720 // network.config.multiple_of[0]) * network.config.multiple_of[0]
+        image = torch.rand(1, 3, height, 1280, device="cuda")
+        with torch.inference_mode(), torch.autocast("cuda", torch.float16):
+            times[f"{preset}_ms"] = _median_ms(torch, functools.partial(network, image))
+    return times
+
+
+def check_tensorrt_rtx_runs() -> Measured:
+    """Build edge-n for this GPU with TensorRT-RTX, run it, and compare with ONNX Runtime on the CPU."""
+    torch = _cuda()
+    trt = _import("tensorrt_rtx")
+    for name in ("onnx", "onnx_ir", "onnxruntime"):
+        _import(name)
+    import numpy as np
+    import onnxruntime
+
+    import edgedeblur
+
+    model = Path(__file__).parents[2] / "runtime" / "weights" / "edge-n.onnx"
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Path(folder) / "edge-n.engine"
+        words = ["build", str(model), "--size", "360x640", "--toolkit", "tensorrt_rtx", "--save-engine", str(engine)]
+        assert edgedeblur.main(words) == 0
+        runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+        plan = runtime.deserialize_cuda_engine(engine.read_bytes())
+    assert plan is not None, "the engine does not load on this GPU"
+    context = plan.create_execution_context()
+    frame = torch.randint(0, 256, (360, 640, 3), dtype=torch.uint8, device="cuda")
+    sharp = torch.zeros_like(frame)
+    context.set_tensor_address("frame", frame.data_ptr())
+    context.set_tensor_address("sharp", sharp.data_ptr())
+    stream = torch.cuda.Stream()
+    assert context.execute_async_v3(stream.cuda_stream)
+    stream.synchronize()
+    expected = onnxruntime.InferenceSession(str(model)).run(None, {"frame": frame.cpu().numpy()})[0]
+    difference = np.abs(sharp.cpu().numpy().astype(int) - expected)
+    assert difference.mean() < 0.5, f"mean difference {difference.mean():.3f} grey levels"
+    return {"mean_difference": float(difference.mean()), "worst_difference": int(difference.max())}
+
+
+CHECKS: list[Callable[[], Measured]] = [
+    check_deform_conv_equals_the_cpu,
+    check_autocast_keeps_positions_exact,
+    check_a_training_step_with_amp,
+    check_network_time,
+    check_tensorrt_rtx_runs,
+]
+
+
+def main() -> int:
+    """Run every check; results go to $OUT/gpu.json, or build/gpu.json without it. Exit 1 when one failed."""
+    results = {check.__name__: _outcome(check) for check in CHECKS}
+    folder = Path(os.environ.get("OUT", "build"))
+    folder.mkdir(parents=True, exist_ok=True)
+    report = {"device": _device_name(), "time": time.strftime("%Y-%m-%d %H:%M:%S"), "checks": results}
+    (folder / "gpu.json").write_text(json.dumps(report, indent=2))
+    print(json.dumps(report, indent=2))
+    return int(any(result["outcome"] == "failed" for result in results.values()))
+
+
+def _outcome(check: Callable[[], Measured]) -> Measured:
+    try:
+        return {"outcome": "passed", **check()}
+    except SkipCheck as reason:
+        return {"outcome": "skipped", "reason": str(reason)}
+    except Exception:  # one broken check must not cost the results of the others
+        return {"outcome": "failed", "reason": traceback.format_exc()}
+
+
+def _import(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise SkipCheck(f"{name} cannot be imported: {error}") from error
+
+
+def _cuda() -> Any:
+    torch = _import("torch")
+    if not torch.cuda.is_available():
+        raise SkipCheck("no NVIDIA GPU on this machine; `make gpu` runs it on one that has")
+    return torch
+
+
+def _device_name() -> str | None:
+    try:
+        return str(_cuda().cuda.get_device_name())
+    except SkipCheck:
+        return None
+
+
+def _median_ms(torch: Any, call: Callable[[], Any], repeats: int = 20) -> float:
+    for _ in range(5):
+        call()
+    times = []
+    for _ in range(repeats):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return float(sorted(times)[repeats // 2])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

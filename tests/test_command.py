@@ -1,0 +1,67 @@
+"""The one command: verbs, help, exit codes and start-up without the heavy packages."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import edgedeblur
+from edgedeblur import VERBS, ExitCode, Failure, main
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(verb in printed for verb in VERBS)
+
+
+def test_an_unknown_verb_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deblur"]) == ExitCode.USAGE
+    assert "no verb 'deblur'; expected one of: train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([verb, "--help"])
+    assert stopped.value.code == 0
+    assert f"edgedeblur {verb}" in capsys.readouterr().out
+
+
+def test_a_package_with_one_verb_needs_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"], package="export")
+    assert "edgedeblur export" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Failure("found, expected, next", ExitCode.QUALITY), ExitCode.QUALITY),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (MemoryError("12 GB"), ExitCode.MEMORY),
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), ExitCode.ENVIRONMENT),
+    ],
+)
+def test_what_a_user_can_act_on_is_a_message_and_a_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    assert main(["train"]) == code
+    assert capsys.readouterr().err.startswith("edgedeblur train: ")
+
+
+def test_help_and_runtime_start_without_heavy_packages() -> None:
+    code = (
+        "import sys, edgedeblur, runtime; edgedeblur.main(['--help'])\n"
+        "heavy = {'torch', 'av', 'onnxruntime', 'cv2', 'onnx', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=Path(edgedeblur.__file__).parent, check=True, capture_output=True)
