@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
-import os
 from pathlib import Path
+
+import onnx_ir as ir
 
 from edgedeblur import ExitCode, Failure
 from export.graph import add_metadata, graph_from_network
+from export.passes import apply_passes, passes_for
+from export.passes.model_file import save_model
 from export.verify import compare, verification_frames
 from training.checkpoint import load_network
 
@@ -39,20 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     measured = {f"val_{name}": f"{value:.4f}" for name, value in content["metrics"].items()}
     digest = hashlib.sha256(arguments.checkpoint.read_bytes()).hexdigest()
     add_metadata(graph, content["preset"], network.config, {"checkpoint_sha256": digest, **measured})
-    data = graph.SerializeToString()
-    write_atomically(output, data)
+    model = apply_passes(ir.serde.deserialize_model(graph), passes_for(arguments.deform, "fp32"))
+    if arguments.deform == "gather":
+        agreement = compare(network, ir.serde.serialize_model(model), frames)
+    save_model(model, output)
     apart = "equal" if math.isinf(agreement.psnr) else f"{agreement.psnr:.1f} dB and {agreement.worst} grey level apart"
-    print(f"{output} ({len(data) / 2**20:.2f} MiB): PyTorch and ONNX Runtime are {apart} on {agreement.frames} frames")
+    print(
+        f"{output} ({output.stat().st_size / 2**20:.2f} MiB): PyTorch and ONNX Runtime are {apart} "
+        f"on {agreement.frames} frames"
+    )
     return ExitCode.OK
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The whole file or the old one. Raises Failure (ENVIRONMENT) when it cannot be written."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise Failure(f"cannot write {path}: {error.strerror}", ExitCode.ENVIRONMENT) from error

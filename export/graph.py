@@ -45,6 +45,7 @@ def graph_from_network(network: SAPHNet) -> onnx.ModelProto:
     graph, simplified = onnxsim.simplify(program.model_proto)
     if not simplified:
         raise Failure("the simplified graph computes something else; this is a bug of edgedeblur", ExitCode.MODEL)
+    _cast_first(graph)
     _name_sizes(graph)
     try:
         onnx.checker.check_model(graph, full_check=True)
@@ -68,6 +69,19 @@ def add_metadata(graph: onnx.ModelProto, preset: str, config: ModelConfig, extra
     }
     del graph.metadata_props[:]
     onnx.helper.set_model_props(graph, {f"edgedeblur.{key}": value for key, value in properties.items()})
+
+
+def _cast_first(graph: onnx.ModelProto) -> None:
+    """Read sizes from the cast frame: TensorRT's parser takes no operation but Cast on uint8, not even Shape."""
+    nodes = graph.graph.node
+    cast = next(node for node in nodes if node.op_type == "Cast" and node.input[0] == "frame")
+    for node in nodes:
+        if node.output[0] != cast.output[0]:
+            node.input[:] = [cast.output[0] if name == "frame" else name for name in node.input]
+    first = onnx.NodeProto()
+    first.CopyFrom(cast)
+    nodes.remove(cast)
+    nodes.insert(0, first)
 
 
 def _name_sizes(graph: onnx.ModelProto) -> None:

@@ -1,0 +1,93 @@
+"""Where an engine lies, what its name says, and the key that tells whether an existing one is the one asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engines.build import BuildConfig
+from engines.gpu import find_platform
+from engines.toolkit import Toolkit
+
+BATCH = 1
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The files of one engine, all side by side and named alike."""
+
+    engine: Path
+
+    @property
+    def sidecar(self) -> Path:
+        return self.engine.with_suffix(".json")
+
+    @property
+    def lock(self) -> Path:
+        return self.engine.with_suffix(".lock")
+
+
+def key_parts_of(onnx_sha256: str, config: BuildConfig, toolkit: Toolkit, tool_version: str) -> dict[str, Any]:
+    """Everything that can change the plan. Two builds with equal parts are the same engine."""
+    return {
+        "onnx_sha256": onnx_sha256,
+        "precision": config.precision,
+        "deform": config.deform,
+        "size": list(config.size),
+        "batch": BATCH,
+        "workspace_gib": config.workspace_gib,
+        "optimization_level": config.optimization_level,
+        "plugin_sha256": None,
+        "calibration_sha256": None,
+        "toolkit": toolkit.name,
+        "toolkit_version": toolkit.version,
+        "sm": sm_of(config, toolkit),
+        "gpu": gpu_of(config, toolkit),
+        "platform": find_platform(),
+        "tool_version": tool_version,
+    }
+
+
+def key_of(parts: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits of the SHA-256 of the parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def sm_of(config: BuildConfig, toolkit: Toolkit) -> list[str]:
+    """Compute capabilities that the engine is for, such as ["87"] or ["75", "86"]."""
+    if config.capabilities:
+        return list(config.capabilities)
+    return [str(toolkit.gpu.sm)] if toolkit.gpu is not None else []
+
+
+def gpu_of(config: BuildConfig, toolkit: Toolkit) -> str:
+    """The GPU's name, or `portable` for an engine that is not only for the GPU of this machine."""
+    here = toolkit.gpu
+    return here.name if here is not None and sm_of(config, toolkit) == [str(here.sm)] else "portable"
+
+
+def name_of(model: str, parts: Mapping[str, Any], toolkit: Toolkit) -> str:
+    """`<model>.<H>x<W>.b<batch>.<precision>.<trt|rtx><version>.sm<NN>.<gpu>.<key8>.engine`."""
+    height, width = parts["size"]
+    fields = (
+        model,
+        f"{height}x{width}",
+        f"b{parts['batch']}",
+        parts["precision"],
+        f"{toolkit.short_name}{toolkit.version}",
+        f"sm{'-'.join(parts['sm'])}",
+        re.sub(r"[^a-z0-9]+", "-", parts["gpu"].lower()).strip("-"),
+        key_of(parts),
+    )
+    return f"{'.'.join(fields)}.engine"
+
+
+def timing_cache_path(folder: Path, toolkit: Toolkit) -> Path:
+    """One cache for each TensorRT version and GPU: measurements do not carry over."""
+    sm = toolkit.gpu.sm if toolkit.gpu is not None else "none"
+    return folder / f"{toolkit.short_name}{toolkit.version}.sm{sm}.timing"

@@ -1,0 +1,134 @@
+"""ONNX → engine in memory: passes for the target, parse, build. Nothing here touches the disk."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import onnx_ir as ir
+
+from edgedeblur import ExitCode, Failure
+from engines.errors import Messages, build_failure
+from engines.network import layers_of, network_from_onnx, tensors_of
+from engines.progress import Progress
+from engines.toolkit import Toolkit
+from export.passes import apply_passes, passes_for
+from export.passes.model_file import model_bytes
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """What the engine is built for. Everything in it goes into the engine's key."""
+
+    size: tuple[int, int]  # (height, width) of the frame in pixels
+    precision: str = "fp16"  # "fp32", "fp16" or "int8"; the last of a calibrated graph
+    deform: str = "gather"  # which form of DeformConv, see export.passes
+    capabilities: tuple[str, ...] = ()  # TensorRT-RTX: GPUs to build for, such as ("86", "89"); () is its own default
+    workspace_gib: float | None = None  # scratch memory the builder may plan with; None is TensorRT's default
+    optimization_level: int | None = None  # 0 (fast to build) to 5; None is TensorRT's default
+    verbose: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """A plan and what is known of it."""
+
+    plan: bytes
+    layers: list[dict[str, Any]]
+    tensors: list[dict[str, Any]]
+    timing_cache: bytes | None
+    warnings: list[str]
+    seconds: float
+    peak_host_bytes: int  # of the whole process so far
+
+
+def engine_from_onnx(model: ir.Model, config: BuildConfig, toolkit: Toolkit, timing_cache: bytes = b"") -> BuiltEngine:
+    """Build `model` (which is changed) for one frame size.
+
+    The size is fixed in the graph and not by a profile over dynamic sizes: that parses to a third fewer layers.
+    Raises Failure: MODEL when TensorRT refuses the graph, MEMORY, ENVIRONMENT; KeyboardInterrupt after Ctrl-C.
+    """
+    started = time.monotonic()
+    data = model_bytes(apply_passes(model, passes_for(config.deform, config.precision, config.size)))
+    trt = toolkit.module
+    messages = Messages(trt, config.verbose)
+    builder = trt.Builder(messages.logger)
+    network = network_from_onnx(trt, builder, data, messages)
+    layers, tensors = layers_of(network), tensors_of(network)
+    progress = Progress(trt)
+    settings = _builder_config(toolkit, builder, config, progress)
+    cache = _set_timing_cache(settings, timing_cache) if toolkit.has_timing_cache else None
+    plan = _build(builder, network, settings, progress)
+    if progress.stopped:
+        raise KeyboardInterrupt
+    if plan is None:
+        raise build_failure("building the engine", messages.errors)
+    return BuiltEngine(
+        plan=plan,
+        layers=layers,
+        tensors=tensors,
+        timing_cache=bytes(cache.serialize()) if cache is not None else None,
+        warnings=messages.warnings,
+        seconds=time.monotonic() - started,
+        peak_host_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+def _builder_config(toolkit: Toolkit, builder: Any, config: BuildConfig, progress: Progress) -> Any:
+    trt, settings = toolkit.module, builder.create_builder_config()
+    settings.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # layer names for inspect and profilers
+    settings.progress_monitor = progress.monitor
+    if config.workspace_gib is not None:
+        settings.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(config.workspace_gib * GIB))
+    if config.optimization_level is not None:
+        settings.builder_optimization_level = config.optimization_level
+    if config.capabilities:
+        settings.num_compute_capabilities = len(config.capabilities)
+        for index, capability in enumerate(config.capabilities):
+            settings.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), index)
+    return settings
+
+
+def _set_timing_cache(settings: Any, saved: bytes) -> Any:
+    """Start from earlier builds' measurements; those of another GPU or version TensorRT refuses, and none are used."""
+    cache = settings.create_timing_cache(saved)
+    if not settings.set_timing_cache(cache, False):
+        cache = settings.create_timing_cache(b"")
+        settings.set_timing_cache(cache, False)
+    return cache
+
+
+def _build(builder: Any, network: Any, settings: Any, progress: Progress) -> bytes | None:
+    """Build in a thread: Python runs signal handlers only in the main one, which a build would block for minutes."""
+    result: list[bytes | Exception | None] = []
+    done = threading.Event()  # not Thread.join: Ctrl-C during a join can mark a running thread as ended
+    threading.Thread(target=_build_into, args=(result, done, builder, network, settings), daemon=True).start()
+    while not done.is_set():
+        try:
+            done.wait(0.1)
+        except KeyboardInterrupt:
+            if progress.stopped:  # asked twice: nothing is on disk yet, so leaving at once loses nothing
+                os._exit(ExitCode.INTERRUPTED)
+            progress.stop()
+    progress.close()
+    if isinstance(result[0], Exception):
+        raise Failure(f"building the engine failed: {result[0]}", ExitCode.MODEL) from result[0]
+    return result[0]
+
+
+def _build_into(
+    result: list[bytes | Exception | None], done: threading.Event, builder: Any, network: Any, settings: Any
+) -> None:
+    try:
+        plan = builder.build_serialized_network(network, settings)
+        result.append(None if plan is None else bytes(plan))
+    except Exception as error:  # it would end with the thread; the main thread raises it
+        result.append(error)
+    finally:
+        done.set()

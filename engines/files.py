@@ -1,0 +1,82 @@
+"""Writing without ever leaving half a file, and one build at a time for one engine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from edgedeblur import ExitCode, Failure
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write all files or none: each goes whole to a temporary name on the same disk, then all are renamed.
+
+    Raises Failure (ENVIRONMENT) when the disk is full or not writable; what was there before is then untouched.
+    """
+    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
+    try:
+        for path, data in contents.items():
+            _write_durably(temporary[path], data)
+        for path, written in temporary.items():
+            os.replace(written, path)
+    except OSError as error:
+        raise _unwritable(error, next(iter(contents)).parent) from error
+    finally:
+        for written in temporary.values():
+            written.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Raises Failure (ENVIRONMENT) when the folder cannot be made or written in: better now than after the build."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(error, folder) from error
+    if not os.access(folder, os.W_OK):
+        raise Failure(f"{folder} is not writable; choose another with --engine-dir", ExitCode.ENVIRONMENT)
+
+
+@contextlib.contextmanager
+def build_lock(path: Path) -> Iterator[None]:
+    """Hold `path` locked; wait while another process holds it. The system frees a dead process's lock."""
+    try:
+        descriptor = _locked_descriptor(path)
+    except OSError as error:
+        raise _unwritable(error, path.parent) from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked_descriptor(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another build of this engine is running; waiting for {path.name}", file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # The holder removes the file when it is done: what we waited for may have no name any more.
+        if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+            return descriptor
+        os.close(descriptor)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _unwritable(error: OSError, folder: Path) -> Failure:
+    return Failure(
+        f"{error.filename or folder} cannot be written: {error.strerror}; free space or choose another --engine-dir",
+        ExitCode.ENVIRONMENT,
+    )

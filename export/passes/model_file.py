@@ -1,0 +1,100 @@
+"""Read and write the project's ONNX files: every failure names the file, what is wrong with it and the next command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from edgedeblur import ExitCode, Failure
+
+SCHEMA_KEY = "edgedeblur.schema"
+PRECISION_KEY = "edgedeblur.precision"
+DEFORM_KEY = "edgedeblur.deform"
+FRAME, SHARP = "frame", "sharp"
+
+
+def load_model(path: Path) -> ir.Model:
+    """Read one of our ONNX files.
+
+    Raises Failure: MODEL when the file is missing, corrupt or not one of ours, ENVIRONMENT when it cannot be read.
+    """
+    return model_from_bytes(read_model_bytes(path), path)
+
+
+def read_model_bytes(path: Path) -> bytes:
+    """The file's bytes. Raises Failure: MODEL when there is no such file, ENVIRONMENT when it cannot be read."""
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise Failure(f"{path} {found}; expected an ONNX file: make one with edgedeblur export", ExitCode.MODEL)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}", ExitCode.ENVIRONMENT) from error
+
+
+def model_from_bytes(data: bytes, path: Path) -> ir.Model:
+    """Decode and check `data`, which was read from `path` (the name that messages show).
+
+    Raises Failure (MODEL) when it is no ONNX model or not a graph of ours.
+    """
+    try:
+        proto = onnx.load_model_from_string(data)
+        onnx.checker.check_model(proto)
+        model = ir.serde.deserialize_model(proto)
+    except Exception as error:  # protobuf's DecodeError has no name in onnx; checker and onnx_ir raise yet others
+        reason = str(error).strip().split("\n")[0][:200] or "it has no graph"
+        raise Failure(
+            f"{path} is not a valid ONNX model ({len(data)} bytes: {reason}); export it again: edgedeblur export",
+            ExitCode.MODEL,
+        ) from error
+    _check_ours(model, path)
+    return model
+
+
+def save_model(model: ir.Model, path: Path) -> None:
+    """Write the whole of `model` to `path`, or leave what is there. Raises Failure (ENVIRONMENT) when it cannot."""
+    data, partial = model_bytes(model), path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise Failure(f"{path} cannot be written: {error.strerror}", ExitCode.ENVIRONMENT) from error
+
+
+def model_bytes(model: ir.Model) -> bytes:
+    """`model` as the bytes of an ONNX file, checked in full: types and shapes included.
+
+    Raises Failure (MODEL) when the checker refuses it, which is a defect of a pass and says which node.
+    """
+    proto = ir.serde.serialize_model(model)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise Failure(f"a graph pass made an invalid model: {error}; please report this", ExitCode.MODEL) from error
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+def _check_ours(model: ir.Model, path: Path) -> None:
+    """A graph of ours takes `frame` uint8 (height, width, 3) and says its schema."""
+    if SCHEMA_KEY not in model.metadata_props:
+        raise Failure(
+            f"{path} is an ONNX model, but not one that edgedeblur made (no '{SCHEMA_KEY}' in its metadata); "
+            "expected a file from edgedeblur export",
+            ExitCode.MODEL,
+        )
+    found = [f"{value.name} {value.dtype} {value.shape}" for value in model.graph.inputs]
+    ours = [value for value in model.graph.inputs if value.name == FRAME and value.dtype == ir.DataType.UINT8]
+    if len(model.graph.inputs) != 1 or not ours or ours[0].shape is None or len(ours[0].shape) != 3:
+        raise Failure(
+            f"{path} takes {', '.join(found) or 'no input'}; expected one input '{FRAME}' uint8 [height, width, 3]: "
+            "export it again with edgedeblur export",
+            ExitCode.MODEL,
+        )

@@ -1,0 +1,178 @@
+"""What build refuses: each with a message that says what to do, its exit code, and no traceback."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import onnx
+import pytest
+from onnx import helper
+
+import edgedeblur
+from edgedeblur import ExitCode, Failure
+from engines import build, toolkit
+from engines.build_command import _capabilities
+from engines.errors import build_failure
+from engines.gpu import Gpu, find_gpu
+from engines.sizes import check_size, parse_size
+from engines.toolkit import Toolkit, find_toolkit
+from export.passes import passes_for
+from tests.engines.frame_graph import frame_graph
+
+ORIN = Gpu("Orin", 87, "12.6")
+
+
+def code_of(*arguments: object) -> int:
+    return edgedeblur.main(["build", *map(str, arguments)])
+
+
+def test_files_that_are_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.onnx").write_text("not a model\n" * 100)
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    for name, message in (("text", "not a valid"), ("empty", "not a valid"), ("none", "does not exist")):
+        assert code_of(tmp_path / f"{name}.onnx", "--size", "64x96") == ExitCode.MODEL
+        error = capsys.readouterr().err
+        assert message in error
+        assert "edgedeblur export" in error
+        assert "Traceback" not in error
+
+
+def test_model_of_another_precision(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = frame_graph()
+    helper.set_model_props(model, {"edgedeblur.schema": "1", "edgedeblur.precision": "fp16"})
+    onnx.save(model, onnx_file)
+    assert code_of(onnx_file, "--size", "64x96") == ExitCode.MODEL
+    assert "is fp16" in capsys.readouterr().err
+
+
+def test_int8_of_a_graph_that_was_not_calibrated(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(onnx_file, "--size", "64x96", "--int8") == ExitCode.MODEL
+    assert "edgedeblur calibrate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["4x96", "64x4", "100000x100000", "64", "64,96", "0x0", "-64x96", "64x96x3", "axb"])
+def test_sizes(onnx_file: Path, size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(onnx_file, f"--size={size}") == ExitCode.USAGE
+    assert "--size is" in capsys.readouterr().err
+
+
+def test_size_is_height_by_width() -> None:
+    assert parse_size("720x1280") == (720, 1280)
+    with pytest.raises(Failure, match="9x17"):
+        check_size((17, 9), {"edgedeblur.min_size": "9x17"})
+    check_size((9, 17), {"edgedeblur.min_size": "9x17"})
+
+
+def test_workspace(onnx_file: Path) -> None:
+    assert code_of(onnx_file, "--size", "64x96", "--workspace", "-1") == ExitCode.USAGE
+
+
+def test_compute_capability(rtx: None, onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--size", "64x96", "--toolkit", "tensorrt_rtx", "--compute-capability")
+    assert code_of(onnx_file, *options, "90") == ExitCode.USAGE
+    assert "takes one or more of" in capsys.readouterr().err
+
+
+def test_turing_in_fp32(rtx: None, onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--size", "64x96", "--fp32", "--toolkit", "tensorrt_rtx", "--compute-capability", "75")
+    assert code_of(onnx_file, *options) == ExitCode.MODEL
+    assert "leave 75 out" in capsys.readouterr().err
+    assert [path.name for path in onnx_file.parent.rglob("*") if path.is_file()] == ["m.onnx"]
+
+
+def test_unwritable_folder(rtx: None, onnx_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("in the way")
+    options = ("--size", "64x96", "--toolkit", "tensorrt_rtx", "--engine-dir", tmp_path / "file")
+    assert code_of(onnx_file, *options, "--compute-capability", "portable") == ExitCode.ENVIRONMENT
+    assert "--engine-dir" in capsys.readouterr().err
+
+
+def test_engine_name_that_would_overwrite_its_sidecar(rtx: None, onnx_file: Path, tmp_path: Path) -> None:
+    options = ("--size", "64x96", "--toolkit", "tensorrt_rtx", "--compute-capability", "portable")
+    assert code_of(onnx_file, *options, "--save-engine", tmp_path / "x.json") == ExitCode.USAGE
+
+
+def test_operator_that_tensorrt_does_not_know(
+    rtx: None, onnx_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The plugin's operator without the plugin: the message names the node and says what to build instead."""
+    monkeypatch.setattr(build, "passes_for", lambda _, precision, size: passes_for("plugin", precision, size))
+    options = ("--size", "64x96", "--toolkit", "tensorrt_rtx", "--compute-capability", "portable")
+    assert code_of(onnx_file, *options) == ExitCode.MODEL
+    error = capsys.readouterr().err
+    assert "EdgeDeformConv2d" in error
+    assert "plugin" in error
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning", "code"),
+    [
+        ("[optimizer.cpp] Could not find any implementation for node conv_7", "usually memory", ExitCode.MEMORY),
+        ("[defaultAllocator] Cuda out of memory", "memory ran out", ExitCode.MEMORY),
+        ("Version tag does not match. Note: Current Version: 239", "another TensorRT", ExitCode.MODEL),
+        ("Plugin not found, are the plugin name, version", "plugin is not loaded", ExitCode.MODEL),
+        ("something never seen before", "something never seen before", ExitCode.MODEL),
+    ],
+)
+def test_messages_are_translated(said: str, meaning: str, code: ExitCode) -> None:
+    failure = build_failure("building the engine", [said])
+    assert meaning in str(failure)
+    assert said.split("]")[-1].strip() in str(failure), "TensorRT's own words stay"
+    assert failure.code == code
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, names: set[str], gpu: Gpu | None) -> None:
+    """Pretend that these toolkits and this GPU are here."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in names else None)
+    module = SimpleNamespace(__version__="10.3.0")
+    monkeypatch.setattr(importlib, "import_module", lambda name: module)
+    monkeypatch.setattr(toolkit, "find_gpu", lambda: gpu)
+
+
+def test_toolkit_is_chosen_by_what_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, {"tensorrt", "tensorrt_rtx"}, ORIN)
+    assert find_toolkit().name == "tensorrt"
+    installed(monkeypatch, {"tensorrt", "tensorrt_rtx"}, None)
+    assert find_toolkit().name == "tensorrt_rtx", "tensorrt cannot build without a GPU"
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "message"),
+    [
+        (set(), "auto", "neither tensorrt nor tensorrt_rtx"),
+        ({"tensorrt"}, "auto", "no GPU"),
+        ({"tensorrt"}, "tensorrt_rtx", "'tensorrt_rtx' is not installed"),
+        ({"tensorrt"}, "tensorrt", "this machine has none"),
+    ],
+)
+def test_toolkit_that_is_not_here(names: set[str], asked: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, names, None)
+    with pytest.raises(Failure, match=message) as caught:
+        find_toolkit(asked)
+    assert caught.value.code == ExitCode.ENVIRONMENT
+
+
+def fake_toolkit(gpu: Gpu | None, *capabilities: str) -> Toolkit:
+    enum = SimpleNamespace(__members__=dict.fromkeys((*capabilities, "CURRENT", "NONE")))
+    module = SimpleNamespace(ComputeCapability=enum) if capabilities else SimpleNamespace()
+    return Toolkit(module, "tensorrt_rtx" if capabilities else "tensorrt", "1.7", gpu)
+
+
+def test_compute_capabilities() -> None:
+    """By default this machine's GPU; without one all but Turing; tensorrt only ever builds for its own."""
+    ada = Gpu("RTX 4090", 89, "13.0")
+    assert _capabilities("auto", fake_toolkit(ada, "SM75", "SM89", "SM120")) == ("89",)
+    assert _capabilities("auto", fake_toolkit(None, "SM75", "SM120", "SM89")) == ("89", "120")
+    assert _capabilities("120,89,89", fake_toolkit(ada, "SM89", "SM120")) == ("89", "120")
+    assert _capabilities("auto", fake_toolkit(ORIN)) == ()
+    with pytest.raises(Failure, match="does not build for Orin"):
+        _capabilities("auto", fake_toolkit(ORIN, "SM86", "SM89"))
+    with pytest.raises(Failure, match="own GPU"):
+        _capabilities("86", fake_toolkit(ORIN))
+
+
+def test_no_driver_is_no_gpu() -> None:
+    assert find_gpu("libno-such-driver.so") is None

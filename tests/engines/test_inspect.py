@@ -1,0 +1,129 @@
+"""`edgedeblur inspect`: engines with, without and against their sidecar, and ONNX files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgedeblur
+from edgedeblur import ExitCode
+from engines.inspection import layer_from_report
+from tests.engines.conftest import Build
+
+
+def inspect(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = edgedeblur.main(["inspect", *map(str, arguments)])
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    return code, printed.out, printed.err
+
+
+@pytest.fixture
+def engine(build: Build, onnx_file: Path) -> Path:
+    return Path(build(onnx_file)["engine"])
+
+
+def test_engine(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = inspect(capsys, engine)
+    assert code == 0
+    for part in ("tensorrt_rtx plan", "precision: fp16", "name frame", "CONVOLUTION", "HALF", "fp16_psnr: -"):
+        assert part in out
+
+
+def test_json_is_the_whole_story(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = inspect(capsys, engine, "--json")
+    described = json.loads(out)
+    assert (code, described["plan_toolkit"], described["differs"]) == (0, "tensorrt_rtx", [])
+    assert described["sidecar"] == json.loads(engine.with_suffix(".json").read_text())
+    assert {"name", "type", "precision", "shape"} == set(described["layers"][0])
+
+
+def test_engine_without_sidecar(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine.with_suffix(".json").unlink()
+    code, out, _ = inspect(capsys, engine)
+    assert code == 0
+    assert "tensorrt_rtx plan" in out
+    assert "no sidecar" in out
+
+
+def test_plan_that_is_not_the_sidecars(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = bytearray(engine.read_bytes())
+    plan[-1] ^= 1
+    engine.write_bytes(plan)
+    code, _, err = inspect(capsys, engine)
+    assert code == ExitCode.MODEL
+    assert "plan_sha256 is" in err
+    assert "plan_bytes" not in err, "only what differs is named"
+    assert "--force" in err
+
+
+def test_sidecar_that_was_edited(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sidecar = json.loads(engine.with_suffix(".json").read_text())
+    sidecar["key_parts"]["precision"] = "fp32"
+    engine.with_suffix(".json").write_text(json.dumps(sidecar))
+    code, _, err = inspect(capsys, engine)
+    assert code == ExitCode.MODEL
+    assert "key is" in err
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"schema": "else/9"}', ""])
+def test_damaged_sidecar(engine: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    engine.with_suffix(".json").write_text(content)
+    code, _, err = inspect(capsys, engine)
+    assert code == ExitCode.MODEL
+    assert "--force" in err
+
+
+@pytest.mark.parametrize("content", [b"", b"vtr", b"\x00\x01\x02\x03 plan", b"{}"])
+def test_file_that_is_no_plan(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.engine").write_bytes(content)
+    code, _, err = inspect(capsys, tmp_path / "m.engine")
+    assert code == ExitCode.MODEL
+    assert "expected a TensorRT plan" in err
+
+
+def test_full_tensorrt_plan_is_told_by_its_header(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Works where TensorRT is not installed: the header alone says who wrote it."""
+    (tmp_path / "m.engine").write_bytes(b"ftrt" + bytes(60))
+    code, out, _ = inspect(capsys, tmp_path / "m.engine")
+    assert code == 0
+    assert "tensorrt plan, 64 bytes" in out
+
+
+def test_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("no.engine", "no.onnx"):
+        code, _, err = inspect(capsys, tmp_path / name)
+        assert code == ExitCode.MODEL
+        assert "does not exist" in err
+
+
+def test_onnx(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = inspect(capsys, onnx_file)
+    assert code == 0
+    for part in ("edgedeblur.preset: stand-in", "DeformConv: 2", "frame UINT8", "FLOAT: "):
+        assert part in out
+    described = json.loads(inspect(capsys, onnx_file, "--json")[1])
+    assert described["operators"]["DeformConv"] == 2
+
+
+TENSORRT_10: dict[str, Any] = {
+    "Name": "conv",
+    "LayerType": "CaskConvolution",
+    "Outputs": [{"Name": "x", "Dimensions": [1, 8, 4, 4], "Format/Datatype": "Half"}],
+}
+TENSORRT_11: dict[str, Any] = {
+    "Name": "conv",
+    "LayerType": "CaskConvolution",
+    "Outputs": [{"Name": "x", "Dimensions": [1, 8, 4, 4], "Format": "Linear", "DataType": "Half"}],
+}
+
+
+@pytest.mark.parametrize("report", [TENSORRT_10, TENSORRT_11], ids=["TensorRT 10", "TensorRT 11"])
+def test_layer_reports_of_both_generations(report: dict[str, Any]) -> None:
+    layer = {"name": "conv", "type": "CaskConvolution", "precision": "Half", "shape": [1, 8, 4, 4]}
+    assert layer_from_report(report) == layer
+    assert layer_from_report("conv") == {"name": "conv", "type": None, "precision": None, "shape": None}

@@ -1,0 +1,51 @@
+"""Every edge preset, exported with random weights: FP32 and FP16 compute alike, and both become real engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from export.passes import apply_passes, passes_for
+from export.passes.model_file import load_model, model_bytes
+from tests.engines.conftest import Build
+
+EDGE = ["edge-n", "edge-s", "edge-m"]
+SIZE = (64, 96)
+
+
+@pytest.fixture(params=EDGE)
+def preset_file(request: pytest.FixtureRequest, exported: Callable[[str], Path]) -> Path:
+    """The preset's canonical ONNX file; random weights, because a new network changes nothing."""
+    return exported(request.param)
+
+
+def pixels(data: bytes, frame: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of Casts it adds where the CPU has no FP16 kernel
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"frame": frame})[0], dtype=int)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("size", [None, SIZE], ids=["dynamic", "fixed"])
+def test_target_graph_computes_the_same(preset_file: Path, precision: str, size: tuple[int, int] | None) -> None:
+    """The Gather form in each precision, within one grey level of the canonical file."""
+    frame = np.random.default_rng(0).integers(0, 256, (*(size or (61, 90)), 3), dtype=np.uint8)
+    expected = pixels(preset_file.read_bytes(), frame)
+    converted = apply_passes(load_model(preset_file), passes_for("gather", precision, size))
+    difference = np.abs(pixels(model_bytes(converted), frame) - expected)
+    assert difference.max() <= 1
+    assert difference.mean() < (0.001 if precision == "fp32" else 0.05)
+    assert np.abs(expected - frame).mean() > 2, "a network that changes nothing would prove nothing"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_engine_builds(build: Build, preset_file: Path, precision: str, tmp_path: Path) -> None:
+    result = build(preset_file, "--precision", precision, "--engine-dir", str(tmp_path), size=f"{SIZE[0]}x{SIZE[1]}")
+    assert Path(result["engine"]).read_bytes().startswith(b"vtrt")
+    assert result["model"]["preset"] in EDGE
+    assert result["build"]["warnings"] == []
