@@ -83,7 +83,7 @@ def test_a_graph_that_computes_something_else_is_refused(exported: Paths, checkp
         (["{}/text.pt"], 5, "not a readable checkpoint"),
         (["{good}", "-o", "{}/m.engine"], 2, "ends in .onnx"),
         (["{good}", "--data", "{}/none"], 4, "not a folder"),
-        (["{good}", "-o", "{}/text.pt/m.onnx"], 3, "cannot write"),
+        (["{good}", "-o", "{}/text.pt/m.onnx"], 3, "cannot be written"),
     ],
 )
 def test_mistakes(
