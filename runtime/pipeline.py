@@ -1,0 +1,167 @@
+"""Pipeline: capture thread → inference on the calling thread → sink thread, joined by two mailboxes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from runtime.frame import Frame, now_ns
+from runtime.mailboxes import Mailbox
+from runtime.quality import Quality
+from runtime.session import Session, check_size
+from runtime.sinks import Quit, Sink
+from runtime.sources import Source
+from runtime.stop import POLL_S, Stop
+from runtime.timing import Delivery, Timing
+from runtime.views import compose
+
+CAPTURE_PATIENCE_S = 2.0  # how long a capture thread may hang in its driver before it is left behind
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """How frames pass."""
+
+    latest: bool  # the newest frame wins and others are dropped; False: no frame is lost
+    view: str = "output"
+    frames: int | None = None  # stop after so many
+    read_ahead: int = 2  # frames that wait on each side of the session when none may be lost
+    tick: Callable[[], None] = lambda: None  # called after each delivered frame, on the sink's thread
+
+
+class Pipeline:
+    """One run from a source to sinks. The first error of any thread ends all three and is raised by `run`."""
+
+    def __init__(
+        self, source: Source, session: Session, sinks: Sequence[Sink], timing: Timing, options: PipelineOptions
+    ) -> None:
+        self.captured = 0
+        self.quality = Quality()
+        self.capture_hung = False
+        self._source, self._session, self._sinks = source, session, sinks
+        self._timing, self._options = timing, options
+        slots = 1 if options.latest else options.read_ahead
+        self._inbox: Mailbox[Delivery] = Mailbox(slots, options.latest)
+        self._outbox: Mailbox[Delivery] = Mailbox(slots, options.latest)
+        self._stop = Stop()
+        self._error: BaseException | None = None
+        self._taken = 0
+        self._checked_size: tuple[int, int] | None = None
+
+    def run(self, stop: Stop) -> None:
+        """Pass frames until the source ends, `frames` are through, `stop` is set or something fails.
+
+        Closes the source and the sinks. Raises: the first error of any thread.
+        """
+        self._stop = Stop(stop)
+        capture = threading.Thread(target=self._capture, name="capture", daemon=True)
+        sink = threading.Thread(target=self._deliver, name="sink", daemon=True)
+        capture.start()
+        sink.start()
+        try:
+            self._infer()
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._stop.set()  # ends the capture; what is in the outbox is still delivered
+            self._inbox.close()
+            self._outbox.close()
+            _join(sink)
+            self.capture_hung = not _join(capture, CAPTURE_PATIENCE_S)
+        if self._error is not None:
+            raise self._error
+
+    def drops(self) -> dict[str, int]:
+        """Frames captured and not delivered, by cause."""
+        unread = self.captured - self._inbox.superseded - self._taken
+        undelivered = self._taken - self._outbox.superseded - self._timing.delivered
+        return {
+            "superseded": self._inbox.superseded,
+            "sink_back_pressure": self._outbox.superseded,
+            "corrupt": self._source.corrupt,
+            "not_processed_at_stop": unread + undelivered,
+        }
+
+    def _capture(self) -> None:
+        try:
+            while not self._enough() and (frame := self._source.read(self._stop)) is not None:
+                received_ns = now_ns() if frame.sensor_stamped else frame.captured_ns
+                self.captured += 1
+                if not self._inbox.put(Delivery(frame, received_ns), self._stop):
+                    break
+                del frame  # a waiting reader must not keep the last picture alive
+        except BaseException as error:
+            # The frames before the error are whole: they are still deblurred and delivered.
+            self._error = self._error or error
+        finally:
+            self._inbox.close()
+            self._source.close()
+
+    def _enough(self) -> bool:
+        """Whether every frame that is wanted was read; where frames may drop, more may be needed."""
+        return not self._options.latest and self._options.frames is not None and self.captured >= self._options.frames
+
+    def _infer(self) -> None:
+        limit = self._options.frames
+        while limit is None or self._taken < limit:
+            item = self._inbox.get(self._stop)
+            if item is None:
+                return
+            self._taken += 1
+            self._check(item.frame)
+            item.started_ns = now_ns()
+            item.sharp = self._session.infer(item.frame.image)
+            item.finished_ns = now_ns()
+            if not self._outbox.put(item, self._stop) and not self._deliver_last(item):
+                return
+
+    def _deliver_last(self, item: Delivery) -> bool:
+        """A stop came while a finished frame waited for room: it is still handed over, unless the sink is gone."""
+        return self._error is None and self._outbox.put(item, Stop())
+
+    def _check(self, frame: Frame) -> None:
+        if frame.size != self._checked_size:
+            check_size(frame.size, self._session)
+            self._checked_size = frame.size
+
+    def _deliver(self) -> None:
+        never = Stop()  # on a stop the sinks still get what is finished
+        try:
+            while (item := self._outbox.get(never)) is not None:
+                self._deliver_one(item)
+        except Quit:
+            self._stop.set()
+        except BaseException as error:
+            self._fail(error)
+        finally:
+            self._outbox.close()
+            for sink in self._sinks:
+                try:
+                    sink.close()
+                except BaseException as error:
+                    self._fail(error)
+
+    def _deliver_one(self, item: Delivery) -> None:
+        frame, sharp = item.frame, item.sharp
+        assert sharp is not None  # set before the frame is put into the outbox
+        item.handed_ns = now_ns()
+        picture = compose(self._options.view, frame.image, sharp)
+        for sink in self._sinks:
+            sink.write(picture, frame)
+        item.done_ns = now_ns()
+        self._timing.add(item)
+        self.quality.add(frame.image, sharp, frame.reference)
+        self._options.tick()
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._stop.set()
+
+
+def _join(thread: threading.Thread, patience_s: float = float("inf")) -> bool:
+    """Wait for a thread in short steps, so that a second Ctrl-C gets through; False if patience ran out."""
+    deadline_ns = now_ns() + int(min(patience_s, 1e6) * 1e9)
+    while thread.is_alive() and now_ns() < deadline_ns:
+        thread.join(POLL_S)
+    return not thread.is_alive()

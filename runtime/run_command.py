@@ -1,0 +1,169 @@
+"""`edgedeblur run INPUT [OUTPUT…]`: camera, video or pictures in, sharp frames out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from fractions import Fraction
+from typing import Any
+
+from edgedeblur import ExitCode, Failure
+from runtime import sinks, sources
+from runtime.frame import now_ns
+from runtime.models import open_session
+from runtime.pipeline import Pipeline, PipelineOptions
+from runtime.sinks import Sink, SinkOptions, open_sink
+from runtime.sources import Source, SourceOptions, open_source
+from runtime.stop import Stop, stop_on_signals
+from runtime.summary import summarize, summary_text
+from runtime.ticker import Ticker
+from runtime.timing import Timing
+from runtime.views import VIEWS
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `edgedeblur run`."""
+    parser.formatter_class = argparse.HelpFormatter  # the defaults are said in words where there are any
+    parser.add_argument("input", help=sources.SCHEMES)
+    parser.add_argument(
+        "output", nargs="*", default=["null://"], help=f"{sinks.SCHEMES} (the default)".replace("%", "%%")
+    )
+    parser.add_argument(
+        "--model", default="auto", help="an .onnx file; auto (the default): the best shipped one this machine runs"
+    )
+    parser.add_argument("--threads", type=_count, default=0, help="cores for the network; 0 (the default): all")
+    parser.add_argument(
+        "--view", choices=VIEWS, default="output", help="what is shown of input and output (default: output)"
+    )
+    parser.add_argument(
+        "--drop",
+        choices=("latest", "all"),
+        help="latest: the newest frame wins; all: no frame is lost (default: latest for cameras, all for files)",
+    )
+    parser.add_argument("--frames", type=_positive, help="stop after so many frames")
+    parser.add_argument("--force", action="store_true", help="write over outputs that are there")
+    parser.add_argument("--stats", type=_seconds, metavar="SECONDS", help="print a line every so often")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
+    add_source_arguments(parser)
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that sources understand."""
+    parser.add_argument("--input-width", type=_positive, help="capture width of a camera, pixels")
+    parser.add_argument("--input-height", type=_positive, help="capture height of a camera, pixels")
+    parser.add_argument(
+        "--input-rate", type=_rate, help="capture rate of a camera, playing speed of pictures, frames/s"
+    )
+    parser.add_argument(
+        "--rtsp-transport", choices=("tcp", "udp"), default="tcp", help="how an rtsp:// stream travels (default: tcp)"
+    )
+
+
+def source_options(args: argparse.Namespace) -> SourceOptions:
+    """What the command line asks of a source. Raises: Failure (USAGE) for half a size."""
+    if (args.input_width is None) != (args.input_height is None):
+        raise Failure("--input-width and --input-height go together; give both or neither")
+    return SourceOptions(args.input_height, args.input_width, args.input_rate, args.rtsp_transport)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Deblur from the input to the outputs and print the summary.
+
+    Raises: Failure as the source, the model and the outputs do.
+    """
+    timing, stop = Timing(now_ns()), Stop()
+    with stop_on_signals(stop), ExitStack() as opened:
+        source = open_source(args.input, source_options(args))
+        opened.callback(source.close)
+        session, why = open_session(args.model, args.threads)
+        outputs = _open_sinks(args.output, source, args.force)
+        latest = _policy(args.drop, source)
+        about = {
+            "source": source.describe(),
+            "model": f"{session.describe()} ({why})",
+            "policy": "newest frame wins" if latest else "no frame is lost",
+            "mode": "paced by the source" if source.live else "saturated: frames back to back",
+        }
+        _say(f"{about['source']} → {about['model']} → {', '.join(args.output)}")
+        tick = _ticker(args.stats, timing)
+        options = PipelineOptions(latest, args.view, args.frames, tick=tick)
+        pipeline = Pipeline(source, session, outputs, timing, options)
+        opened.pop_all()  # from here on the pipeline closes the source
+        try:
+            pipeline.run(stop)
+        finally:
+            _report(pipeline, timing, {**about, "outputs": [sink.describe() for sink in outputs]}, source, args.json)
+    return ExitCode.INTERRUPTED if stop.signal_name else ExitCode.OK
+
+
+def _open_sinks(uris: list[str], source: Source, force: bool) -> list[Sink]:
+    options = SinkOptions(force, source.frame_rate, source.time_base, source.inputs)
+    if len(set(uris)) < len(uris):
+        raise Failure(f"the same output twice: {', '.join(uris)}; give each its own name")
+    return [open_sink(uri, options) for uri in uris]
+
+
+def _policy(drop: str | None, source: Source) -> bool:
+    """Whether the newest frame wins."""
+    if drop == "latest" and not source.live:
+        raise Failure("--drop latest is for cameras: frames of a file come as fast as they are read; use --drop all")
+    return source.live if drop is None else drop == "latest"
+
+
+def _ticker(every_s: float | None, timing: Timing) -> Callable[[], None]:
+    return Ticker(every_s, timing).tick if every_s else lambda: None
+
+
+def _report(pipeline: Pipeline, timing: Timing, about: dict[str, Any], source: Source, as_json: bool) -> None:
+    """Print what was measured; also after a failure, for the frames before it."""
+    for note in source.notes:
+        _say(f"note: {note}")
+    if source.corrupt:
+        _say(f"note: {source.corrupt} damaged frames were left out")
+    if pipeline.capture_hung:
+        _say("note: the source did not answer the stop and was left behind")
+    if not timing.delivered:
+        return
+    summary = summarize(pipeline, timing, about)
+    text = json.dumps(summary, indent=2) if as_json else summary_text(summary)
+    # A file name may hold what the terminal cannot show; stderr escapes by itself.
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is below 1")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        value = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a rate; expected e.g. 30, 29.97 or 30000/1001") from None
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value

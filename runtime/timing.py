@@ -1,0 +1,103 @@
+"""Timing: what is measured of each frame on its way, by the definitions of README.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from runtime.frame import Frame, Image
+from runtime.series import Series
+
+WARM_UP_FRAMES = 10
+WARM_UP_NS = 200_000_000
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A frame on its way, with its stamps on CLOCK_MONOTONIC in nanoseconds.
+
+    Colours, padding and casts are inside the graph here, so preparing, network and finishing are one step:
+    there is no t3 or t4 between t2 and t5.
+    """
+
+    frame: Frame  # frame.captured_ns is t0
+    received_ns: int  # t1: in our memory
+    started_ns: int = 0  # t2: the session takes it
+    sharp: Image | None = None
+    finished_ns: int = 0  # t5: the session gives the result
+    handed_ns: int = 0  # t6: handed to the sink, the moment it leaves us
+    done_ns: int = 0  # t7: the sink has encoded, written or drawn it
+
+
+@dataclass
+class Stages:
+    """One series in milliseconds for each interval."""
+
+    age: Series = field(default_factory=Series)  # t6 - t0, the headline
+    capture: Series = field(default_factory=Series)  # t1 - t0, only where the sensor stamps
+    queue: Series = field(default_factory=Series)  # t2 - t1
+    inference: Series = field(default_factory=Series)  # t5 - t2
+    sink: Series = field(default_factory=Series)  # t7 - t6
+    interval: Series = field(default_factory=Series)  # between two t6
+
+    def add(self, item: Delivery) -> None:
+        captured_ns = item.frame.captured_ns
+        self.age.add((item.handed_ns - captured_ns) / 1e6)
+        if item.frame.sensor_stamped:
+            self.capture.add((item.received_ns - captured_ns) / 1e6)
+        self.queue.add((item.started_ns - item.received_ns) / 1e6)
+        self.inference.add((item.finished_ns - item.started_ns) / 1e6)
+        self.sink.add((item.done_ns - item.handed_ns) / 1e6)
+
+
+class Timing:
+    """All stamps of a run, the warm-up apart: the first 200 ms and at least the first 10 frames."""
+
+    def __init__(self, launched_ns: int) -> None:
+        """launched_ns: when the program was started, for the time to the first frame."""
+        self.launched_ns = launched_ns
+        self.steady = Stages()
+        self.delivered = 0
+        self.warm_up = 0  # frames
+        self.first_frame_ms = 0.0  # session time of the first frame
+        self.first_out_ms = 0.0  # from launch to the first frame out
+        self.first_ns = 0  # t6 of the first frame
+        self.last_ns = 0
+        self.steady_from_ns = 0  # t6 of the last warm-up frame: steady output is counted from here
+        self._everything = Stages(*(Series(256) for _ in range(6)))  # stands in for runs that end in the warm-up
+
+    def add(self, item: Delivery) -> None:
+        """Take in a delivered frame; called by the sink's thread only."""
+        if not self.delivered:
+            self._first(item)
+        warm = self.delivered < WARM_UP_FRAMES or item.handed_ns - self.first_ns < WARM_UP_NS
+        stages = (self._everything,) if warm else (self.steady, self._everything)
+        for stage in stages:
+            if self.delivered:
+                stage.interval.add((item.handed_ns - self.last_ns) / 1e6)
+            stage.add(item)
+        self.delivered += 1
+        self.last_ns = item.handed_ns
+        if warm:
+            self.warm_up += 1
+            self.steady_from_ns = item.handed_ns
+
+    @property
+    def stages(self) -> Stages:
+        """The steady frames, or all frames of a run too short to have any."""
+        return self.steady if self.steady.age.count else self._everything
+
+    @property
+    def warm_up_included(self) -> bool:
+        return not self.steady.age.count
+
+    @property
+    def fps(self) -> float | None:
+        """Frames delivered a second, after the warm-up where there is an after; None for fewer than two frames."""
+        start_ns = self.first_ns if self.warm_up_included else self.steady_from_ns
+        frames = self.delivered - 1 if self.warm_up_included else self.steady.age.count
+        return frames / (self.last_ns - start_ns) * 1e9 if self.last_ns > start_ns else None
+
+    def _first(self, item: Delivery) -> None:
+        self.first_ns = item.handed_ns
+        self.first_frame_ms = (item.finished_ns - item.started_ns) / 1e6
+        self.first_out_ms = (item.handed_ns - self.launched_ns) / 1e6
