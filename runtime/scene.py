@@ -85,14 +85,14 @@ def _scene(size: tuple[int, int], count: int) -> tuple[Linear, Path, list[Sprite
     rng = np.random.default_rng(7)
     # A path of radius r walked once in `count` frames blurs by 2 π r SHUTTER / count pixels.
     radius_per_blur = count / (2 * math.pi * SHUTTER)
-    pan = Path((0, 0), (4 * scale * radius_per_blur, 9 * scale * radius_per_blur), 0.1, 1)
+    pan = Path((0, 0), (3 * scale * radius_per_blur, 6 * scale * radius_per_blur), 0.1, 1)
     margin = tuple(math.ceil(radius) + 1 for radius in pan.radius)
     background = background_texture((height + 2 * margin[0], width + 2 * margin[1]), scale, rng)
     pan = Path((margin[0], margin[1]), pan.radius, pan.phase, pan.turns)
     sprites = []
     for number, (texture, coverage) in enumerate(object_textures(height, scale, rng)):
-        # Blur lengths from 6 to 20 pixels at 640x360; every other object walks the other way round.
-        blur = scale * (6 + 3.5 * number) * (1 if number % 2 else -1)
+        # Blur lengths from 4 to 12 pixels at 640x360; every other object walks the other way round.
+        blur = scale * (4 + 2 * number) * (1 if number % 2 else -1)
         place = ((0.5 + 0.28 * math.sin(2.4 * number + 1)), (0.5 + 0.3 * math.cos(2.4 * number + 1)))
         center = place[0] * height - coverage.shape[0] / 2, place[1] * width - coverage.shape[1] / 2
         path = Path(center, (0.7 * abs(blur) * radius_per_blur, blur * radius_per_blur), number / 5, 1)

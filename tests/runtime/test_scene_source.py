@@ -15,10 +15,10 @@ from runtime.stop import Stop
 
 
 def test_every_frame_is_blurred_and_knows_its_sharp_original() -> None:
-    loop = render_loop((90, 160))
+    loop = render_loop((180, 320))
     assert len(loop) == 60
     for blurred, sharp in loop:
-        assert blurred.shape == sharp.shape == (90, 160, 3)
+        assert blurred.shape == sharp.shape == (180, 320, 3)
         assert 15 < psnr(blurred, sharp) < 35
         assert not blurred.flags.writeable
     # The mean in linear light changes no brightness: what blur takes from one pixel it gives to another.
