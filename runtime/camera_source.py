@@ -14,7 +14,7 @@ from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns, size_text
 from runtime.sources import SourceOptions
 from runtime.stop import Stop
-from runtime.video_io import bgr_of, quiet, reason
+from runtime.video_io import bgr_of, pictures_of, quiet, reason
 
 if TYPE_CHECKING:
     import av
@@ -66,25 +66,18 @@ class CameraSource:
     def _decode(self) -> Generator[av.VideoFrame]:
         import av
 
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                for picture in next(packets).decode():
-                    if picture.is_corrupt:
-                        self.corrupt += 1
-                    else:
-                        yield picture
-            except (StopIteration, EOFError):
-                self.notes.append(f"{self._name} ended")
-                return
-            except av.error.InvalidDataError:
-                self.corrupt += 1
-            except (av.error.FFmpegError, OSError) as error:
-                raise Failure(
-                    f"{self._name} broke after {self._index} frames: {reason(error)}; check the camera and its cable "
-                    "or network, then start again",
-                    ExitCode.SOURCE,
-                ) from error
+        try:
+            yield from pictures_of(self._container, self._stream, self._count_corrupt)
+        except (av.error.FFmpegError, OSError) as error:
+            raise Failure(
+                f"{self._name} broke after {self._index} frames: {reason(error)}; check the camera and its cable "
+                "or network, then start again",
+                ExitCode.SOURCE,
+            ) from error
+        self.notes.append(f"{self._name} ended")
+
+    def _count_corrupt(self) -> None:
+        self.corrupt += 1
 
 
 def open_v4l2(uri: str, options: SourceOptions) -> CameraSource:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from runtime.frame import MAX_SIDE, Image, size_text
 
 if TYPE_CHECKING:
     import av
+    from av.container import InputContainer
 
 HD_LINES = 720  # untagged video of at least so many lines is BT.709, below it is BT.601
 RANGE_LIMITED, RANGE_FULL = 1, 2  # as FFmpeg numbers them
@@ -20,6 +22,29 @@ MATRIX_709, MATRIX_601, MATRIX_UNSPECIFIED = 1, 5, 2
 # Bicubic with accurate rounding, and colour differences at full width: without them FFmpeg takes short cuts that darken
 # a picture by up to two levels. As numbers, since older PyAV has no names for them.
 SCALE_EXACT, SCALE_FULL_CHROMA = 0x4 | 0x40000, 0x2000
+
+
+def pictures_of(
+    container: InputContainer, stream: av.VideoStream, on_corrupt: Callable[[], None]
+) -> Generator[av.VideoFrame]:
+    """The decoded pictures of a stream; `on_corrupt` is called for each damaged one, which is left out.
+
+    Raises: av.error.FFmpegError when the stream breaks.
+    """
+    import av
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            for picture in next(packets).decode():
+                if picture.is_corrupt:
+                    on_corrupt()
+                else:
+                    yield picture
+        except (StopIteration, EOFError):
+            return
+        except av.error.InvalidDataError:
+            on_corrupt()
 
 
 def bgr_of(picture: av.VideoFrame) -> Image:

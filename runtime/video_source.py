@@ -11,7 +11,7 @@ from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns, size_text
 from runtime.sources import SourceOptions
 from runtime.stop import Stop
-from runtime.video_io import bgr_of, check_sides, quiet, reason
+from runtime.video_io import bgr_of, check_sides, pictures_of, quiet, reason
 
 if TYPE_CHECKING:
     import av
@@ -63,22 +63,14 @@ class VideoSource:
     def _decode(self) -> Generator[av.VideoFrame]:
         import av
 
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                for picture in next(packets).decode():
-                    if picture.is_corrupt:
-                        self.corrupt += 1
-                    else:
-                        yield picture
-            except (StopIteration, EOFError):
-                break
-            except av.error.InvalidDataError:
-                self.corrupt += 1
-            except av.error.FFmpegError as error:
-                self.notes.append(f"reading '{self._path}' ended early: {reason(error)}")
-                break
+        try:
+            yield from pictures_of(self._container, self._stream, self._count_corrupt)
+        except av.error.FFmpegError as error:
+            self.notes.append(f"reading '{self._path}' ended early: {reason(error)}")
         self._compare_with_header()
+
+    def _count_corrupt(self) -> None:
+        self.corrupt += 1
 
     def _compare_with_header(self) -> None:
         announced = self._stream.frames
