@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import onnx_ir as ir
 
 from calibration.frames import Image, calibration_frames
 from calibration.histogram import METHODS
-from calibration.layers import macs_per_position, quantisable_convolutions
+from calibration.layers import quantisable_convolutions
 from calibration.observe import observe, open_session
 from calibration.quantise import quantise
 from edgedeblur import ExitCode, Failure
@@ -44,13 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
     convolutions = quantisable_convolutions(model.graph)
     names = sorted({str(node.inputs[0].name) for node in convolutions if node.inputs[0] is not None})
     histograms = observe(model, names, frames)
-    share = _share(model.graph, convolutions)
     quantise(model, convolutions, {name: METHODS[arguments.method](histograms[name]) for name in names})
     psnr = _gate(arguments.min_psnr, expected, _outputs(model, frames), output)
+    made = {"method": arguments.method, "frames": len(frames), "psnr_to_fp32": round(psnr, 2)}
+    model.metadata_props["edgedeblur.calibration"] = json.dumps(made)
     save_model(model, output)
+    everything = sum(node.op_type == "Conv" for node in model.graph)
     print(
-        f"{output}: {len(convolutions)} convolutions in INT8, {share:.0%} of the weights' work per position; "
-        f"{psnr:.2f} dB from FP32 on {len(frames)} frames ({arguments.method})"
+        f"{output}: {len(convolutions)} of {everything} convolutions in INT8, {psnr:.2f} dB from FP32 "
+        f"on {len(frames)} frames ({arguments.method})"
     )
     return ExitCode.OK
 
@@ -58,12 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _outputs(model: ir.Model, frames: list[Image]) -> list[Image]:
     session = open_session(model)
     return [session.run(["sharp"], {"frame": frame})[0] for frame in frames]
-
-
-def _share(graph: ir.Graph, convolutions: list[ir.Node]) -> float:
-    everything = sum(macs_per_position(node) for node in graph if node.op_type in ("Conv", "DeformConv"))
-    quantised = sum(macs_per_position(node) for node in convolutions)
-    return quantised / everything if everything else 0.0
 
 
 def _gate(minimum: float, expected: list[Image], found: list[Image], output: Path) -> float:

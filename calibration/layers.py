@@ -21,12 +21,6 @@ def quantisable_convolutions(graph: ir.Graph) -> list[ir.Node]:
     return [node for node in convolutions if node not in excluded and _channels(node) >= 8]
 
 
-def macs_per_position(node: ir.Node) -> int:
-    """Multiply-accumulates of a convolution for one output position."""
-    weight = _weight(node)
-    return 0 if weight is None else weight.numpy().size
-
-
 def _weight(node: ir.Node) -> ir.TensorProtocol | None:
     value = node.inputs[1]
     return None if value is None else value.const_value

@@ -30,6 +30,7 @@ def test_from_training_to_sharp_frames(tmp_path: Path, capsys: pytest.CaptureFix
     int8 = tmp_path / "first.int8.onnx"
     assert main(["calibrate", str(model), "--data", str(pairs / "blur"), "--frames", "2", "-o", str(int8)]) == 0
 
+    assert main(["build", str(int8), "--size", "64x96", "--save-engine", str(tmp_path / "int8.engine")]) == 0
     words = ["build", str(model), "--size", "64x96", "--precision", "fp16", "--engine-dir", str(tmp_path / "engines")]
     assert main(words) == 0
     (engine,) = (tmp_path / "engines").rglob("*.engine")
