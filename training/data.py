@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from edgedeblur import ExitCode, Failure
 from training.deadleaves import dead_leaves
@@ -54,10 +54,11 @@ class FolderPairs:
 
 
 Pairs = SyntheticPairs | FolderPairs
+Sample = tuple[Tensor, Tensor] | Failure
 
 
 @dataclasses.dataclass(frozen=True)
-class Samples(Dataset[tuple[Tensor, Tensor]]):
+class Samples(Dataset[Sample]):
     """Samples start … stop of one seed as tensors: (blurred, sharp), each (3, patch, patch) float32 RGB in [0, 1]."""
 
     pairs: Pairs
@@ -66,12 +67,27 @@ class Samples(Dataset[tuple[Tensor, Tensor]]):
     stop: int
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return max(0, self.stop - self.start)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> Sample:
         cv2.setNumThreads(0)  # a worker process is one thread; its neighbours have the other cores
-        blurred, sharp = self.pairs.sample(np.random.default_rng((self.seed, self.start + index)))
+        try:
+            blurred, sharp = self.pairs.sample(np.random.default_rng((self.seed, self.start + index)))
+        except Failure as failure:
+            return failure
         return _tensor(blurred), _tensor(sharp)
+
+
+def collate(samples: list[Sample]) -> Sample:
+    """A batch: (blurred, sharp), each (B, 3, patch, patch); or the first failure among the samples.
+
+    Failures travel as values: raised in a worker process they would arrive wrapped in its traceback.
+    """
+    for sample in samples:
+        if isinstance(sample, Failure):
+            return sample
+    blurred, sharp = default_collate(samples)
+    return blurred, sharp
 
 
 def validation_crops(pairs: Pairs, seed: int, count: int) -> list[tuple[Image, Image]]:

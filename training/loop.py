@@ -21,7 +21,7 @@ from tqdm import tqdm
 from edgedeblur import ExitCode, Failure
 from training.checkpoint import save_checkpoint
 from training.config import ModelConfig
-from training.data import Pairs, Samples, validation_crops
+from training.data import Pairs, Sample, Samples, collate, validation_crops
 from training.evaluate import crop_metrics
 from training.losses import deblurring_loss
 from training.network import SAPHNet
@@ -67,8 +67,10 @@ class Trainer:
         """Train to the last step, or to Ctrl-C, which saves and raises KeyboardInterrupt. Returns the last metrics."""
         crops = validation_crops(validation, self.config.seed, self.config.validation_crops)
         with _stop_on_interrupt() as stop, tqdm(total=self.config.steps, initial=self.step, unit="step") as bar:
-            for blurred, sharp in self._batches(pairs):
-                loss = self._train_step(blurred, sharp)
+            for batch in self._batches(pairs):
+                if isinstance(batch, Failure):
+                    raise batch
+                loss = self._train_step(*batch)
                 bar.update()
                 bar.set_postfix(loss=f"{loss:.4f}", **{name: f"{value:.3f}" for name, value in self.metrics.items()})
                 if stop:
@@ -94,7 +96,7 @@ class Trainer:
         }
         save_checkpoint(self.folder / name, self._averaged(), self.config.preset, self.metrics, state)
 
-    def _batches(self, pairs: Pairs) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, pairs: Pairs) -> Iterator[Sample]:
         config = self.config
         samples = Samples(pairs, config.seed, self.step * config.batch, config.steps * config.batch)
         return iter(
@@ -102,6 +104,7 @@ class Trainer:
                 samples,
                 batch_size=config.batch,
                 num_workers=config.workers,
+                collate_fn=collate,
                 worker_init_fn=_ignore_interrupt,
                 pin_memory=config.device.startswith("cuda"),
             )
@@ -136,16 +139,19 @@ class Trainer:
 
     def _validate(self, crops: list[tuple[Any, Any]]) -> None:
         self.metrics = crop_metrics(self._averaged(), crops, self.config.device)
-        row = {"step": self.step, "time": round(time.time(), 1), **self.metrics}
-        with (self.folder / "metrics.csv").open("a") as table:
-            if table.tell() == 0:
-                table.write(",".join(row) + "\n")
-            table.write(
-                ",".join(f"{value:g}" if value is self.step else f"{value:.5f}" for value in row.values()) + "\n"
-            )
+        self._write_metrics({"step": self.step, "time": time.time(), **self.metrics})
         if self.metrics["psnr"] > self.best:
             self.best = self.metrics["psnr"]
             self.save("best.pt")
+
+    def _write_metrics(self, row: dict[str, float]) -> None:
+        try:
+            with (self.folder / "metrics.csv").open("a") as table:
+                if table.tell() == 0:
+                    table.write(",".join(row) + "\n")
+                table.write(",".join(f"{value:.12g}" for value in row.values()) + "\n")
+        except OSError as error:
+            raise Failure(f"cannot write {self.folder}/metrics.csv: {error.strerror}", ExitCode.ENVIRONMENT) from error
 
     def _averaged(self) -> SAPHNet:
         averaged = self.average.module

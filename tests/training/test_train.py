@@ -126,7 +126,7 @@ def bad(tmp_path: Path) -> Path:
     """Folders and files that go wrong, each in its own way."""
     (tmp_path / "empty").mkdir()
     sharp = dead_leaves(np.random.default_rng(0), (64, 64), leaves=10)
-    for name, small in (("alone", False), ("sizes", True)):
+    for name, small in (("alone", False), ("sizes", True), ("good", False)):
         for side in ("blur", "sharp"):
             (tmp_path / name / side).mkdir(parents=True)
             cv2.imwrite(str(tmp_path / name / side / "a.png"), sharp[:32] if small and side == "blur" else sharp)
@@ -147,6 +147,7 @@ def bad(tmp_path: Path) -> Path:
         ("train --data {}/alone", 4, "without a partner, first 'b'"),
         ("train --data {}/broken", 4, "none of the 1 photographs"),
         ("train --data {}/sizes --steps 1", 4, "expected one size"),
+        ("train --data {}/sizes --val-data {}/good --workers 1", 4, "expected one size"),
         ("train --patch 50", 2, "--patch is 50"),
         ("train --steps 0", 2, "--steps is 0"),
         ("train --device cuda:99", 3, "cuda:99 cannot be used"),
