@@ -16,7 +16,7 @@ from training.deadleaves import dead_leaves
 from training.evaluate import torch_model
 from training.metrics import psnr
 from training.network import SAPHNet
-from training.pictures import picture_paths, read_picture
+from training.pictures import check_size, picture_paths, read_picture
 
 Image = NDArray[np.uint8]
 MAX_DIFFERENCE = 1  # grey levels: rounding may fall either way, nothing else may differ
@@ -52,15 +52,22 @@ def compare(network: SAPHNet, graph: onnx.ModelProto, frames: list[Image]) -> Ag
 
 
 def verification_frames(folder: Path | None, min_size: tuple[int, int]) -> list[Image]:
-    """Frames to compare on: the first pictures of a folder (dead leaves without one), whole and cut to odd sizes."""
-    pictures = list(_pictures(folder))
-    smallest = pictures[0][: max(17, min_size[0]), : max(31, min_size[1])]
-    odd = pictures[-1][: pictures[-1].shape[0] // 2 * 2 - 1, : pictures[-1].shape[1] // 3 * 2 + 1]
+    """Frames to compare on: the first pictures of a folder (dead leaves without one), whole and cut to odd sizes.
+
+    Raises Failure (SOURCE) when the folder has no pictures or one is smaller than `min_size`.
+    """
+    pictures = list(_pictures(folder, min_size))
+    first, last = pictures[0], pictures[-1]
+    smallest = first[: max(17, min_size[0]), : max(31, min_size[1])]
+    odd = last[: max(last.shape[0] // 2 * 2 - 1, min_size[0]), : max(last.shape[1] // 3 * 2 + 1, min_size[1])]
     return [*pictures, smallest, odd]
 
 
-def _pictures(folder: Path | None, count: int = 4) -> Iterator[Image]:
+def _pictures(folder: Path | None, min_size: tuple[int, int], count: int = 4) -> Iterator[Image]:
     if folder is None:
         yield from (dead_leaves(np.random.default_rng(seed), (270, 482)) for seed in range(count))
-    else:
-        yield from (read_picture(path) for path in picture_paths(folder)[:count])
+        return
+    for path in picture_paths(folder)[:count]:
+        picture = read_picture(path)
+        check_size(picture, path, min_size)
+        yield picture

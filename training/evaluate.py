@@ -17,13 +17,18 @@ from training.network import SAPHNet
 
 Image = NDArray[np.uint8]
 Deblur = Callable[[Image], Image]
+Size = tuple[int, int]  # (height, width)
 
 
-def open_model(path: Path, device: str = "cpu") -> Deblur:
-    """A function from (H, W, 3) uint8 BGR to the same, for a `.pt` or `.onnx` file. Raises Failure (MODEL)."""
+def open_model(path: Path, device: str = "cpu") -> tuple[Deblur, Size]:
+    """A function from (H, W, 3) uint8 BGR to the same, and its smallest frame, for a `.pt` or `.onnx` file.
+
+    Raises Failure (MODEL).
+    """
     if path.suffix == ".onnx":
         return _onnx_model(path)
-    return torch_model(load_network(path)[0], device)
+    network, _ = load_network(path)
+    return torch_model(network, device), network.config.min_size
 
 
 def torch_model(network: SAPHNet, device: str) -> Deblur:
@@ -38,7 +43,7 @@ def torch_model(network: SAPHNet, device: str) -> Deblur:
     return deblur
 
 
-def _onnx_model(path: Path) -> Deblur:
+def _onnx_model(path: Path) -> tuple[Deblur, Size]:
     import onnxruntime
 
     if not path.is_file():
@@ -61,7 +66,9 @@ def _onnx_model(path: Path) -> Deblur:
         sharp: Image = session.run(None, {"frame": frame})[0]
         return sharp
 
-    return deblur
+    smallest = session.get_modelmeta().custom_metadata_map.get("edgedeblur.min_size", "1x1")
+    height, width = (int(length) for length in smallest.split("x"))
+    return deblur, (height, width)
 
 
 def crop_metrics(network: SAPHNet, crops: Iterable[tuple[Image, Image]], device: str) -> dict[str, float]:

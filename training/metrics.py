@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-_WINDOW, _SIGMA = 11, 1.5  # Wang et al. 2004: Gaussian window of sigma 1.5, cut off at 3.5 sigma
+SSIM_WINDOW, _SIGMA = 11, 1.5  # Wang et al. 2004: Gaussian window of sigma 1.5, cut off at 3.5 sigma
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -28,8 +28,8 @@ def ssim(image: Image, reference: Image) -> float:
     image, reference: (H, W, 3) uint8, at least 11 pixels a side. Raises ValueError otherwise.
     """
     _same_shape(image, reference)
-    if min(image.shape[:2]) < _WINDOW:
-        raise ValueError(f"SSIM needs at least {_WINDOW} pixels a side; found {image.shape[0]}x{image.shape[1]}")
+    if min(image.shape[:2]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs at least {SSIM_WINDOW} pixels a side; found {image.shape[0]}x{image.shape[1]}")
     x, y = image.astype(np.float64), reference.astype(np.float64)
     mean_x, mean_y = _window(x), _window(y)
     variance_x, variance_y = _window(x * x) - mean_x**2, _window(y * y) - mean_y**2
@@ -37,12 +37,14 @@ def ssim(image: Image, reference: Image) -> float:
     similarity = ((2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)) / (
         (mean_x**2 + mean_y**2 + _C1) * (variance_x + variance_y + _C2)
     )
-    border = _WINDOW // 2
+    border = SSIM_WINDOW // 2
     return float(similarity[border:-border, border:-border].mean())
 
 
 def _window(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(cv2.GaussianBlur(values, (_WINDOW, _WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT), np.float64)
+    return np.asarray(
+        cv2.GaussianBlur(values, (SSIM_WINDOW, SSIM_WINDOW), _SIGMA, borderType=cv2.BORDER_REFLECT), np.float64
+    )
 
 
 def _same_shape(image: Image, reference: Image) -> None:

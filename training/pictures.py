@@ -69,13 +69,18 @@ def read_pair(paths: tuple[Path, Path], min_size: tuple[int, int] = (1, 1)) -> t
         raise Failure(
             f"{paths[0]} is {_size(blurred)} and {paths[1]} is {_size(sharp)}; expected one size", ExitCode.SOURCE
         )
-    if blurred.shape[0] < min_size[0] or blurred.shape[1] < min_size[1]:
+    check_size(blurred, paths[0], min_size)
+    return blurred, sharp
+
+
+def check_size(image: Image, path: Path, min_size: tuple[int, int]) -> None:
+    """Raises Failure (SOURCE) when a picture is under (height, width)."""
+    if image.shape[0] < min_size[0] or image.shape[1] < min_size[1]:
         raise Failure(
-            f"{paths[0]} is {_size(blurred)}; expected at least {min_size[0]}x{min_size[1]} (height x width); "
-            "use larger pictures or a smaller --patch",
+            f"{path} is {_size(image)}; expected at least {min_size[0]}x{min_size[1]} (height x width): "
+            "use larger pictures (in training, or a smaller --patch)",
             ExitCode.SOURCE,
         )
-    return blurred, sharp
 
 
 def _size(image: Image) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgedeblur import ExitCode, Failure
 from training.evaluate import open_model, pair_metrics
+from training.metrics import SSIM_WINDOW
 from training.pictures import pair_paths, read_pair
 
 _COLUMNS = ("psnr_blurred", "psnr", "ssim_blurred", "ssim")
@@ -31,11 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model.suffix not in (".pt", ".onnx"):
         raise Failure(f"--model is {arguments.model}; expected a .pt or an .onnx file")
     paths = pair_paths(arguments.data)
-    deblur = open_model(arguments.model, arguments.device)
+    deblur, (height, width) = open_model(arguments.model, arguments.device)
+    min_size = max(height, SSIM_WINDOW), max(width, SSIM_WINDOW)
     rows: list[tuple[str, dict[str, float]]] = []
     started = time.monotonic()
     for pair in paths:
-        blurred, sharp = read_pair(pair, (11, 11))
+        blurred, sharp = read_pair(pair, min_size)
         rows.append((pair[0].stem, pair_metrics(deblur, blurred, sharp)))
         if not arguments.json:
             _print_row(*rows[-1], header=len(rows) == 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -83,6 +84,7 @@ def test_a_graph_that_computes_something_else_is_refused(exported: Paths, checkp
         (["{}/text.pt"], 5, "not a readable checkpoint"),
         (["{good}", "-o", "{}/m.engine"], 2, "ends in .onnx"),
         (["{good}", "--data", "{}/none"], 4, "not a folder"),
+        (["{good}", "--data", "{}"], 4, "tiny.png is 5x9; expected at least 9x9"),
         (["{good}", "-o", "{}/text.pt/m.onnx"], 3, "cannot be written"),
     ],
 )
@@ -95,6 +97,7 @@ def test_mistakes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "text.pt").write_text("hello")
+    cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((5, 9, 3), np.uint8))
     words = [word.format(tmp_path, good=checkpoint("edge-n")) for word in arguments]
     assert edgedeblur.main(["export", *words]) == code
     assert message in capsys.readouterr().err
