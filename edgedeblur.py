@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import enum
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 
 VERBS = {
     "train": ("training.train_command", "train a network on your pairs, or on blur made from your sharp photographs"),
@@ -52,22 +56,44 @@ def main(arguments: Sequence[str] | None = None, package: str = "") -> int:
     verbs = {verb: entry for verb, entry in VERBS.items() if entry[0].startswith(package)}
     if len(verbs) == 1:
         arguments = [*verbs, *arguments]
-    if not arguments or arguments[0] not in verbs:
-        return _usage(arguments, verbs, package)
+    name = " ".join(["edgedeblur", *arguments[:1]])
     try:
-        return _run_verb(arguments[0], arguments[1:])
+        with _sigterm_as_interrupt():
+            if not arguments or arguments[0] not in verbs:
+                return _usage(arguments, verbs, package)
+            return _run_verb(arguments[0], arguments[1:])
     except Failure as failure:
-        print(f"edgedeblur {arguments[0]}: {failure}", file=sys.stderr)
+        print(f"{name}: {failure}", file=sys.stderr)
         return failure.code
     except KeyboardInterrupt:
-        print(f"edgedeblur {arguments[0]}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except MemoryError as error:
-        print(f"edgedeblur {arguments[0]}: out of memory ({error}); try a smaller frame or batch", file=sys.stderr)
+        print(f"{name}: out of memory ({error}); try a smaller frame or batch", file=sys.stderr)
         return ExitCode.MEMORY
     except BrokenPipeError:  # `edgedeblur … | head`: the reader has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+    except OSError as error:  # the last resort: stages name what they were doing where they know it
+        print(f"{name}: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+        return ExitCode.ENVIRONMENT
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """`systemctl stop` ends a verb as Ctrl-C does: what was begun is cleaned up. Only a main thread gets signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run_verb(verb: str, arguments: Sequence[str]) -> int:
@@ -78,7 +104,7 @@ def _run_verb(verb: str, arguments: Sequence[str]) -> int:
         stage = module_name.split(".")[0]
         if str(error.name).startswith(stage):  # ours: a broken checkout, not a missing extra
             raise
-        extra = {"training": "[train]", "export": "[export]", "calibration": "[export]", "engines": "[engines]"}
+        extra = {"training": "[train]", "export": "[export]", "calibration": "[engines]", "engines": "[engines]"}
         raise Failure(
             f"the Python package '{error.name}' is not installed and '{verb}' needs it; "
             f"install it with: pip install -e '.{extra.get(stage, '')}'",
@@ -88,7 +114,9 @@ def _run_verb(verb: str, arguments: Sequence[str]) -> int:
         prog=f"edgedeblur {verb}", description=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     command.add_arguments(parser)
-    return int(command.run(parser.parse_args(arguments)))
+    code = int(command.run(parser.parse_args(arguments)))
+    sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+    return code
 
 
 def _usage(arguments: list[str], verbs: dict[str, tuple[str, str]], package: str) -> int:
@@ -100,6 +128,7 @@ def _usage(arguments: list[str], verbs: dict[str, tuple[str, str]], package: str
     print(f"usage: {prog} VERB [options]    ({prog} VERB --help lists a verb's options)\n", file=out)
     for verb, (_, summary) in verbs.items():
         print(f"  {verb:10} {summary}", file=out)
+    out.flush()
     return ExitCode.OK if out is sys.stdout else ExitCode.USAGE
 
 

@@ -19,23 +19,22 @@ class PixelDependentFilter(nn.Module):
     def __init__(self, channels: int, config: ModelConfig) -> None:
         super().__init__()
         kernel, taps = config.kernel_size, config.kernel_size**2
-        self.learn_offsets, self.learn_modulation = config.learn_offsets, config.learn_modulation
+        self.taps = taps
         self.filter = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
-        self.offset = nn.Conv2d(channels, 2 * taps, 3, padding=1)
-        self.modulation = nn.Conv2d(channels, taps, 3, padding=1)
-        for predictor in (self.offset, self.modulation):
-            nn.init.zeros_(predictor.weight)
-            nn.init.zeros_(_bias(predictor))
+        self.offset = zero_convolution(channels, 2 * taps) if config.learn_offsets else None
+        self.modulation = zero_convolution(channels, taps) if config.learn_modulation else None
 
     def sampling(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets (B, 2k², H, W) in pixels, (y, x) per tap, and modulation (B, k², H, W) in [0, 2]."""
-        offset = self.offset(x) if self.learn_offsets else torch.zeros_like(self.offset(x))
-        logits = self.modulation(x) if self.learn_modulation else torch.zeros_like(self.modulation(x))
-        return offset, 2 * torch.sigmoid(logits)
+        batch, _, height, width = x.shape
+        offset = self.offset(x) if self.offset is not None else x.new_zeros(batch, 2 * self.taps, height, width)
+        if self.modulation is None:
+            return offset, x.new_ones(batch, self.taps, height, width)
+        return offset, 2 * torch.sigmoid(self.modulation(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W). Returns (B, C, H, W)."""
-        if not (self.learn_offsets or self.learn_modulation):
+        if self.offset is None and self.modulation is None:
             return self.filter(x)
         offset, modulation = self.sampling(x)
         half = self.filter.kernel_size[0] // 2
@@ -80,6 +79,10 @@ class ResidualBlock(nn.Module):
         return x + self.second(self.content_aware(torch.relu(self.first(x))))
 
 
-def _bias(layer: nn.Conv2d) -> Tensor:
+def zero_convolution(channels: int, outputs: int) -> nn.Conv2d:
+    """A 3x3 convolution that gives zeros until it is trained."""
+    layer = nn.Conv2d(channels, outputs, 3, padding=1)
+    nn.init.zeros_(layer.weight)
     assert layer.bias is not None
-    return layer.bias
+    nn.init.zeros_(layer.bias)
+    return layer

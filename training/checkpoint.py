@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pickle
@@ -34,10 +35,14 @@ def save_checkpoint(
     }
     partial = path.with_suffix(".partial")
     try:
-        torch.save(content, partial)
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch reports a short write as RuntimeError
-        partial.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # torch reports some short writes as RuntimeError
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise Failure(
             f"cannot write {path}: {error}; free some space or choose --project", ExitCode.ENVIRONMENT
         ) from error
@@ -49,19 +54,21 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Only tensors and plain types are unpickled: a checkpoint from a stranger runs no code.
     """
     if not path.is_file():
-        raise Failure(f"{path} does not exist; expected a checkpoint written by `edgedeblur train`", ExitCode.MODEL)
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise Failure(f"{path} {found}; expected a checkpoint written by `edgedeblur train`", ExitCode.MODEL)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise Failure(
-            f"{path} is not a readable checkpoint ({reason}); train one with `edgedeblur train`", ExitCode.MODEL
+            f"{path} is damaged or not a checkpoint at all ({type(error).__name__}); train one with `edgedeblur train`",
+            ExitCode.MODEL,
         ) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-        raise Failure(
-            f"{path} has schema {found}; expected an edgedeblur checkpoint of schema {SCHEMA}", ExitCode.MODEL
-        )
+        kind = content.get("schema") if isinstance(content, dict) else type(content).__name__
+        raise Failure(f"{path} has schema {kind}; expected an edgedeblur checkpoint of schema {SCHEMA}", ExitCode.MODEL)
+    missing = {"preset", "config", "weights", "metrics", "training"} - content.keys()
+    if missing:
+        raise Failure(f"{path} lacks {', '.join(sorted(missing))}; expected a whole checkpoint", ExitCode.MODEL)
     return content
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import sys
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +17,14 @@ from torch.utils.data import Dataset, default_collate
 
 from edgedeblur import ExitCode, Failure
 from training.deadleaves import dead_leaves
-from training.pictures import has_pairs, pair_paths, picture_paths, read_pair, read_picture
+from training.pictures import check_size, has_pairs, pair_paths, picture_paths, read_pair, read_picture
 from training.synth import SynthConfig, synthesise
 
 Image = NDArray[np.uint8]
 Item = TypeVar("Item")
+_DEFAULT = SynthConfig()
+# Validation is about blur: one crop that was sharp before would outweigh ten blurred ones in a mean of decibels.
+_BLURRED = SynthConfig(sharp_share=0.0)
 _VALIDATION = 2**31  # indices from here on are the validation stream: never drawn in training
 _PHOTO_MEMORY = 4 * 2**30  # bytes of decoded photographs kept
 
@@ -28,8 +32,10 @@ _PHOTO_MEMORY = 4 * 2**30  # bytes of decoded photographs kept
 class SyntheticPairs:
     """Pairs made on the fly from sharp photographs."""
 
-    def __init__(self, photos: list[Image], patch: int) -> None:
-        self.photos, self.config = photos, SynthConfig(size=(patch, patch))
+    def __init__(self, photos: dict[str, Image], patch: int, config: SynthConfig = _DEFAULT) -> None:
+        """photos: by name."""
+        self.photos, self.names = list(photos.values()), list(photos)
+        self.config = dataclasses.replace(config, size=(patch, patch))
 
     def sample(self, rng: np.random.Generator) -> tuple[Image, Image]:
         """A new (blurred, sharp) pair, (patch, patch, 3) uint8 BGR."""
@@ -41,6 +47,7 @@ class FolderPairs:
 
     def __init__(self, paths: list[tuple[Path, Path]], patch: int) -> None:
         self.paths, self.patch = paths, patch
+        self.names = [blurred.name for blurred, _ in paths]
 
     def sample(self, rng: np.random.Generator) -> tuple[Image, Image]:
         """A random crop of a random pair, (patch, patch, 3) uint8 BGR."""
@@ -54,6 +61,7 @@ class FolderPairs:
 
 
 Pairs = SyntheticPairs | FolderPairs
+Crop = tuple[Image, Image]  # (blurred, sharp)
 Sample = tuple[Tensor, Tensor] | Failure
 
 
@@ -90,9 +98,14 @@ def collate(samples: list[Sample]) -> Sample:
     return blurred, sharp
 
 
-def validation_crops(pairs: Pairs, seed: int, count: int) -> list[tuple[Image, Image]]:
+def validation_crops(pairs: Pairs, seed: int, count: int) -> list[Crop]:
     """The same (blurred, sharp) crops for a seed, at every call."""
     return [pairs.sample(np.random.default_rng((seed, _VALIDATION + index))) for index in range(count)]
+
+
+def identity(pairs: Pairs) -> str:
+    """A short hash of the names of what is trained on: a resumed run must see the same samples."""
+    return hashlib.sha256("\n".join(pairs.names).encode()).hexdigest()[:16]
 
 
 def open_pairs(folder: Path | None, patch: int, validation: Path | None = None) -> tuple[Pairs, Pairs]:
@@ -102,42 +115,53 @@ def open_pairs(folder: Path | None, patch: int, validation: Path | None = None) 
     Raises Failure (SOURCE) when a folder has nothing to train on.
     """
     if folder is None:
-        leaves = [dead_leaves(np.random.default_rng(index)) for index in range(24)]
-        return SyntheticPairs(leaves[2:], patch), SyntheticPairs(leaves[:2], patch)
+        leaves = {str(index): dead_leaves(np.random.default_rng(index)) for index in range(24)}
+        return _split_photos(leaves, patch)
     if has_pairs(folder):
         paths = pair_paths(folder)
-        held_out = pair_paths(validation) if validation else paths[::20]
-        return FolderPairs(_without(paths, held_out), patch), FolderPairs(held_out, patch)
-    photos = picture_paths(folder)
-    validation_pairs: Pairs
-    if validation and has_pairs(validation):
-        validation_pairs, held_out_photos = FolderPairs(pair_paths(validation), patch), []
-    else:
-        held_out_photos = picture_paths(validation) if validation else photos[::20]
-        validation_pairs = SyntheticPairs(_read_photos(held_out_photos), patch)
-    return SyntheticPairs(_read_photos(_without(photos, held_out_photos)), patch), validation_pairs
+        if validation:
+            return FolderPairs(paths, patch), FolderPairs(pair_paths(validation), patch)
+        kept, held_out = _hold_out(paths)
+        return FolderPairs(kept, patch), FolderPairs(held_out, patch)
+    photos = _read_photos(picture_paths(folder), patch)
+    if validation is None:
+        return _split_photos(photos, patch)
+    if has_pairs(validation):
+        return SyntheticPairs(photos, patch), FolderPairs(pair_paths(validation), patch)
+    return SyntheticPairs(photos, patch), SyntheticPairs(
+        _read_photos(picture_paths(validation), patch), patch, _BLURRED
+    )
 
 
-def _without(items: list[Item], held_out: list[Item]) -> list[Item]:
-    kept = [item for item in items if item not in held_out]
-    return kept or items  # a single pair is better trained and validated on than refused
+def _split_photos(photos: dict[str, Image], patch: int) -> tuple[Pairs, Pairs]:
+    kept, held_out = _hold_out(list(photos))
+    training, validation = ({name: photos[name] for name in names} for names in (kept, held_out))
+    return SyntheticPairs(training, patch), SyntheticPairs(validation, patch, _BLURRED)
 
 
-def _read_photos(paths: list[Path]) -> list[Image]:
-    photos: list[Image] = []
-    used = 0
+def _hold_out(items: list[Item]) -> tuple[list[Item], list[Item]]:
+    """(to train on, to validate on)."""
+    if len(items) == 1:
+        print("there is one picture only: it is trained and validated on, and the figures flatter", file=sys.stderr)
+        return items, items
+    return [item for index, item in enumerate(items) if index % 20], items[::20]
+
+
+def _read_photos(paths: list[Path], patch: int) -> dict[str, Image]:
+    photos: dict[str, Image] = {}
     for path in paths:
         try:
-            photos.append(read_picture(path))
+            photo = read_picture(path)
+            check_size(photo, path, (patch // 2, patch // 2))  # below this, enlarged photographs are blurred themselves
         except Failure as failure:
             print(f"skipped: {failure}", file=sys.stderr)
             continue
-        used += photos[-1].nbytes
-        if used > _PHOTO_MEMORY:
+        photos[path.name] = photo
+        if sum(image.nbytes for image in photos.values()) > _PHOTO_MEMORY:
             print(f"kept the first {len(photos)} of {len(paths)} photographs: memory limit reached", file=sys.stderr)
             break
     if not photos:
-        raise Failure(f"none of the {len(paths)} photographs in {paths[0].parent} can be read", ExitCode.SOURCE)
+        raise Failure(f"none of the {len(paths)} photographs in {paths[0].parent} can be used", ExitCode.SOURCE)
     return photos
 
 

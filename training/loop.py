@@ -11,21 +11,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from edgedeblur import ExitCode, Failure
 from training.checkpoint import save_checkpoint
 from training.config import ModelConfig
-from training.data import Pairs, Sample, Samples, collate, validation_crops
+from training.data import Crop, Pairs, Sample, Samples, collate
 from training.evaluate import crop_metrics
 from training.losses import deblurring_loss
 from training.network import SAPHNet
+from training.progress import Progress
 from training.schedule import learning_rate
+
+SKIPPED_IN_A_ROW = 20  # half precision overflows now and then; this often, the run is lost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class TrainConfig:
 
     preset: str
     model: ModelConfig
+    data: str  # identity of what is trained on
     steps: int
     batch: int
     patch: int
@@ -54,33 +56,31 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config, self.folder = config, folder
         self.network = SAPHNet(config.model).to(config.device)
-        self.average = AveragedModel(self.network, avg_fn=_warmed_average(config.ema))
+        self.average = AveragedModel(self.network, multi_avg_fn=_warmed_average(config.ema))
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=1e-4
         )
         self.scaler = torch.amp.GradScaler(enabled=config.amp and config.device.startswith("cuda"))
-        self.step, self.best, self.metrics = 0, float("-inf"), dict[str, float]()
+        self.step, self.best, self.metrics, self.skipped = 0, float("-inf"), dict[str, float](), 0
         if resume is not None:
             self._restore(resume)
 
-    def fit(self, pairs: Pairs, validation: Pairs) -> dict[str, float]:
+    def fit(self, pairs: Pairs, crops: list[Crop]) -> dict[str, float]:
         """Train to the last step, or to Ctrl-C, which saves and raises KeyboardInterrupt. Returns the last metrics."""
-        crops = validation_crops(validation, self.config.seed, self.config.validation_crops)
-        with _stop_on_interrupt() as stop, tqdm(total=self.config.steps, initial=self.step, unit="step") as bar:
+        config = self.config
+        with _stop_on_interrupt() as stop, Progress(config.steps, self.step) as progress:
             for batch in self._batches(pairs):
                 if isinstance(batch, Failure):
                     raise batch
                 loss = self._train_step(*batch)
-                bar.update()
-                bar.set_postfix(loss=f"{loss:.4f}", **{name: f"{value:.3f}" for name, value in self.metrics.items()})
-                if stop:
-                    break
-                if self.step % self.config.validate_every == 0 or self.step == self.config.steps:
+                progress.update(self.step, loss, self.metrics)
+                if self.step % config.validate_every == 0 or self.step == config.steps:
                     self._validate(crops)
                     self.save("last.pt")
-        if stop:
-            self.save("last.pt")
-            raise KeyboardInterrupt
+                elif stop:
+                    self.save("last.pt")
+                if stop:
+                    raise KeyboardInterrupt
         return self.metrics
 
     def save(self, name: str) -> None:
@@ -111,6 +111,7 @@ class Trainer:
         )
 
     def _train_step(self, blurred: Tensor, sharp: Tensor) -> float:
+        """One optimiser step, left out where the loss or its gradient is not finite. Returns the loss."""
         config = self.config
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, config.steps, config.lr)
@@ -121,23 +122,27 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0, error_if_nonfinite=False)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        self.average.update_parameters(self.network)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._count_skipped(bool(torch.isfinite(norm)), loss.item())
+        if torch.isfinite(norm):
+            self.scaler.step(self.optimiser)
+            self.average.update_parameters(self.network)
+        self.scaler.update()  # also lowers the scale after an overflow, which is how half precision recovers
         self.step += 1
-        return self._finite(loss.item())
+        return loss.item()
 
-    def _finite(self, loss: float) -> float:
-        if not np.isfinite(loss):
+    def _count_skipped(self, finite: bool, loss: float) -> None:
+        self.skipped = 0 if finite else self.skipped + 1
+        if self.skipped >= SKIPPED_IN_A_ROW:
+            kept = self.folder / "last.pt"
+            resume = f"resume {kept} with" if kept.exists() else "start again with"
             raise Failure(
-                f"the loss is {loss} at step {self.step}; the last good checkpoint is {self.folder / 'last.pt'}; "
-                "resume it with a smaller --lr",
+                f"the loss or its gradient was not finite in {self.skipped} steps in a row (loss {loss}, step "
+                f"{self.step}); {resume} a smaller --lr",
                 ExitCode.QUALITY,
             )
-        return loss
 
-    def _validate(self, crops: list[tuple[Any, Any]]) -> None:
+    def _validate(self, crops: list[Crop]) -> None:
         self.metrics = crop_metrics(self._averaged(), crops, self.config.device)
         self._write_metrics({"step": self.step, "time": time.time(), **self.metrics})
         if self.metrics["psnr"] > self.best:
@@ -161,24 +166,34 @@ class Trainer:
     def _restore(self, content: dict[str, Any]) -> None:
         state = content["training"]
         try:
+            self._same_run(state["run"])
             self.network.load_state_dict(state["network"])
             self._averaged().load_state_dict(content["weights"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise Failure(
-                f"the checkpoint is of another network than --preset {self.config.preset}: {error}"
-            ) from error
-        self.scaler.load_state_dict(state["scaler"])
-        self.average.n_averaged.fill_(state["averaged"])
-        self.step, self.best, self.metrics = state["step"], state["best"], content["metrics"]
+            self.scaler.load_state_dict(state["scaler"])
+            self.average.n_averaged.fill_(state["averaged"])
+            self.step, self.best, self.metrics = state["step"], state["best"], content["metrics"]
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise Failure("this checkpoint holds no run to go on with; start a new one", ExitCode.MODEL) from error
+
+    def _same_run(self, run: dict[str, Any]) -> None:
+        """Steps, rate and device may change; what decides the samples and how runs compare may not."""
+        fixed = ("preset", "data", "batch", "patch", "seed", "ema", "validation_crops")
+        differing = [
+            f"{name} {run[name]}, now {getattr(self.config, name)}"
+            for name in fixed
+            if run[name] != getattr(self.config, name)
+        ]
+        if differing:
+            raise Failure(f"the run to resume had {'; '.join(differing)}; give the same, or start a new run")
 
 
 def _warmed_average(decay: float) -> Any:
     """Exponential average whose decay grows with the updates, so that short runs are not dominated by their start."""
 
-    def average(averaged: Tensor, current: Tensor, updates: Tensor) -> Tensor:
+    def average(averaged: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
         now = min(decay, (1 + float(updates)) / (10 + float(updates)))
-        return averaged + (1 - now) * (current - averaged)
+        torch._foreach_lerp_(averaged, current, 1 - now)
 
     return average
 
@@ -186,6 +201,7 @@ def _warmed_average(decay: float) -> Any:
 def _ignore_interrupt(worker: int) -> None:
     """Ctrl-C reaches the whole process group; the main process decides when its workers end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.attention import Addition, CrossAttention
-from training.blocks import ResidualBlock
+from training.blocks import ResidualBlock, zero_convolution
 from training.config import PATCH_GRIDS, ModelConfig
 
 Grid = tuple[int, int]
@@ -73,12 +73,9 @@ class Decoder(nn.Module):
         self.stages = nn.ModuleList(
             _stage(config, scale, blocks) for scale, blocks in zip((1, 0), config.decoder_blocks[1:], strict=True)
         )
-        self.head = nn.Conv2d(config.widths[0], 3 * config.unshuffle**2, 3, padding=1)
-        self.shuffle = nn.PixelShuffle(config.unshuffle)
         # A zero residual to begin with: training starts from "leave the frame alone".
-        nn.init.zeros_(self.head.weight)
-        assert self.head.bias is not None
-        nn.init.zeros_(self.head.bias)
+        self.head = zero_convolution(config.widths[0], 3 * config.unshuffle**2)
+        self.shuffle = nn.PixelShuffle(config.unshuffle)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """features: as the encoder returns them. Returns the residual image (B, 3, H, W)."""

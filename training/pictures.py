@@ -18,7 +18,10 @@ def picture_paths(folder: Path) -> list[Path]:
     """Pictures directly in a folder, sorted by name. Raises Failure (SOURCE) when there are none."""
     if not folder.is_dir():
         raise Failure(f"{folder} is not a folder; expected a folder of pictures", ExitCode.SOURCE)
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+    except OSError as error:
+        raise Failure(f"{folder} cannot be read: {error.strerror}; check its permissions", ExitCode.SOURCE) from error
     if not paths:
         raise Failure(f"{folder} holds no pictures; expected files like *.png or *.jpg", ExitCode.SOURCE)
     return paths
@@ -27,8 +30,11 @@ def picture_paths(folder: Path) -> list[Path]:
 def read_picture(path: Path) -> Image:
     """(H, W, 3) uint8 BGR. Raises Failure (SOURCE) when the file is not a readable picture."""
     # Through a buffer: cv2.imread prints its own warnings and cannot tell a missing file from a broken one.
-    data = np.frombuffer(path.read_bytes(), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except (OSError, cv2.error) as error:  # OpenCV refuses sides that no picture has
+        raise Failure(f"{path} cannot be read: {str(error).splitlines()[0]}", ExitCode.SOURCE) from error
     if image is None:
         raise Failure(f"{path} is empty or not a picture that OpenCV can read; remove or replace it", ExitCode.SOURCE)
     return np.asarray(image, dtype=np.uint8)
@@ -40,12 +46,9 @@ def pair_paths(folder: Path) -> list[tuple[Path, Path]]:
     Raises Failure (SOURCE) when the folder has neither shape, or names that have no partner.
     """
     if (folder / "blur").is_dir() and (folder / "sharp").is_dir():
-        blurred = {path.stem: path for path in picture_paths(folder / "blur")}
-        sharp = {path.stem: path for path in picture_paths(folder / "sharp")}
+        blurred, sharp = (_by_name(picture_paths(folder / side), "") for side in ("blur", "sharp"))
     else:
-        pictures = picture_paths(folder)
-        blurred = {path.stem.removesuffix("_blur"): path for path in pictures if path.stem.endswith("_blur")}
-        sharp = {path.stem.removesuffix("_sharp"): path for path in pictures if path.stem.endswith("_sharp")}
+        blurred, sharp = (_by_name(picture_paths(folder), ending) for ending in ("_blur", "_sharp"))
     alone = sorted(blurred.keys() ^ sharp.keys())
     if alone or not blurred:
         found = f"{len(alone)} names without a partner, first '{alone[0]}'" if alone else "no pairs"
@@ -55,6 +58,17 @@ def pair_paths(folder: Path) -> list[tuple[Path, Path]]:
             ExitCode.SOURCE,
         )
     return [(blurred[name], sharp[name]) for name in sorted(blurred)]
+
+
+def _by_name(paths: list[Path], ending: str) -> dict[str, Path]:
+    """Pictures whose name ends so, by the rest of the name."""
+    named = [(path.stem.removesuffix(ending), path) for path in paths if path.stem.endswith(ending)]
+    found: dict[str, Path] = {}
+    for name, path in named:
+        if name in found:
+            raise Failure(f"{found[name]} and {path} have one name; keep one of them", ExitCode.SOURCE)
+        found[name] = path
+    return found
 
 
 def has_pairs(folder: Path) -> bool:

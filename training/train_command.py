@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from edgedeblur import ExitCode, Failure
 from training.checkpoint import read_checkpoint
 from training.config import PRESETS
-from training.data import open_pairs
+from training.data import Crop, Pairs, identity, open_pairs, validation_crops
+from training.device import usable_device
 from training.loop import TrainConfig, Trainer
 
 
@@ -57,46 +59,57 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     checkpoint = _checkpoint_to_resume(arguments)
     content = read_checkpoint(checkpoint) if checkpoint else None
-    config = _config(arguments)
-    pairs, validation = open_pairs(arguments.data, config.patch, arguments.val_data)
+    pairs, validation = open_pairs(arguments.data, arguments.patch, arguments.val_data)
+    config = _config(arguments, identity(pairs))
+    crops = validation_crops(validation, config.seed, config.validation_crops)
     if arguments.data is None:
         print("no --data: training on dead-leaves pictures; give a folder for weights worth using", file=sys.stderr)
     folder = checkpoint.parent if checkpoint else _new_folder(arguments.project, arguments.name or arguments.preset)
     trainer = Trainer(config, folder, content)
     print(f"{config.preset} on {config.device}, step {trainer.step} of {config.steps}, into {folder}", file=sys.stderr)
-    try:
-        metrics = trainer.fit(pairs, validation)
-    except KeyboardInterrupt:
-        print(
-            f"saved {folder / 'last.pt'}; go on with: edgedeblur train … --resume {folder / 'last.pt'}", file=sys.stderr
-        )
-        raise
-    except torch.OutOfMemoryError as error:
-        raise Failure(
-            f"the GPU has too little memory: {error}; use a smaller --batch or --patch", ExitCode.MEMORY
-        ) from error
+    if trainer.step >= config.steps:
+        print("this run is finished; raise --steps to go on", file=sys.stderr)
+    metrics = _fit(trainer, pairs, crops)
     if metrics:
         print(f"PSNR {metrics['psnr']:.3f} dB (blurred {metrics['psnr_blurred']:.3f}), SSIM {metrics['ssim']:.4f}")
     print(folder / "best.pt")
     return ExitCode.OK
 
 
+def _fit(trainer: Trainer, pairs: Pairs, crops: list[Crop]) -> dict[str, float]:
+    last = trainer.folder / "last.pt"
+    try:
+        return trainer.fit(pairs, crops)
+    except KeyboardInterrupt:
+        print(f"saved {last}; go on with the same options and: --resume {last}", file=sys.stderr)
+        raise
+    except torch.OutOfMemoryError as error:
+        raise Failure(
+            f"the GPU has too little memory: {error}; use a smaller --batch or --patch", ExitCode.MEMORY
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            trainer.folder.rmdir()  # only succeeds while it is empty: a run that never began leaves nothing
+
+
 def _check(arguments: argparse.Namespace) -> None:
     for name in ("steps", "batch", "validate_every", "val_crops"):
         if getattr(arguments, name) < 1:
             raise Failure(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; expected at least 1")
-    if arguments.workers < 0:
-        raise Failure(f"--workers is {arguments.workers}; expected 0 or more")
+    for name, low, high in (("workers", 0, 256), ("seed", 0, 2**31), ("lr", 1e-8, 1.0), ("ema", 0.0, 0.999999)):
+        if not low <= getattr(arguments, name) <= high:  # false for nan, too
+            raise Failure(f"--{name} is {getattr(arguments, name)}; expected {low} to {high}")
     multiple = max(PRESETS[arguments.preset].multiple_of)
     if arguments.patch < 32 or arguments.patch % multiple:
         raise Failure(f"--patch is {arguments.patch}; {arguments.preset} expects a multiple of {multiple}, at least 32")
 
 
-def _config(arguments: argparse.Namespace) -> TrainConfig:
-    device = _device(arguments.device)
+def _config(arguments: argparse.Namespace, data: str) -> TrainConfig:
+    device = usable_device(arguments.device)
     return TrainConfig(
         preset=arguments.preset,
         model=PRESETS[arguments.preset],
+        data=data,
         steps=arguments.steps,
         batch=arguments.batch,
         patch=arguments.patch,
@@ -109,19 +122,6 @@ def _config(arguments: argparse.Namespace) -> TrainConfig:
         validate_every=arguments.validate_every,
         validation_crops=arguments.val_crops,
     )
-
-
-def _device(asked: str) -> str:
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=asked)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise Failure(
-            f"--device {asked} cannot be used here ({reason}); try --device cpu", ExitCode.ENVIRONMENT
-        ) from error
-    return asked
 
 
 def _checkpoint_to_resume(arguments: argparse.Namespace) -> Path | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedeblur import ExitCode, Failure
+from training.device import usable_device
 from training.evaluate import open_model, pair_metrics
 from training.metrics import SSIM_WINDOW
 from training.pictures import pair_paths, read_pair
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model.suffix not in (".pt", ".onnx"):
         raise Failure(f"--model is {arguments.model}; expected a .pt or an .onnx file")
     paths = pair_paths(arguments.data)
-    deblur, (height, width) = open_model(arguments.model, arguments.device)
+    deblur, (height, width) = open_model(arguments.model, usable_device(arguments.device))
     min_size = max(height, SSIM_WINDOW), max(width, SSIM_WINDOW)
     rows: list[tuple[str, dict[str, float]]] = []
     started = time.monotonic()

@@ -66,6 +66,17 @@ def test_attention_equals_the_explicit_matrix() -> None:
     torch.testing.assert_close(attention(receiver, giver), expected)
 
 
+def test_attention_under_autocast_sums_positions_in_full_precision() -> None:
+    torch.manual_seed(1)
+    attention = GatherDistribute(4, 3)
+    x = torch.rand(1, 4, 300, 300)  # a share of 90,000 positions is 1.1e-5, half precision's smallest normal 6.1e-5
+    with torch.no_grad():
+        expected = attention(x, x)
+        with torch.autocast("cpu", torch.float16):
+            half = attention(x, x).float()
+    assert (half - expected).abs().max() < 4 * 2**-11 * expected.abs().max()
+
+
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(grid=st.sampled_from(PATCH_GRIDS), batch=st.integers(1, 3), rows=st.integers(1, 4), columns=st.integers(1, 4))
 def test_joining_undoes_splitting(grid: tuple[int, int], batch: int, rows: int, columns: int) -> None:

@@ -16,9 +16,10 @@ import torch
 
 import edgedeblur
 from training.checkpoint import load_network
+from training.config import PRESETS
 from training.data import open_pairs, validation_crops
 from training.deadleaves import dead_leaves
-from training.loop import Trainer
+from training.loop import TrainConfig, Trainer
 from training.schedule import learning_rate
 
 TINY = ["--patch", "32", "--batch", "2", "--val-crops", "2", "--workers", "0", "--device", "cpu"]
@@ -65,6 +66,38 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
     resumed, content = load_network(tmp_path / "edge-n" / "last.pt")
     assert content["training"]["step"] == 6
     assert all(torch.equal(value, whole[name]) for name, value in resumed.state_dict().items())
+
+
+def test_another_run_is_not_resumed(pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    common = ["--data", pairs, "--steps", "1", "--project", tmp_path]
+    assert train(*common) == 0
+    last = tmp_path / "edge-n" / "last.pt"
+    before = last.read_bytes()
+    assert train(*common, "--seed", "3", "--batch", "4", "--resume", last) == edgedeblur.ExitCode.USAGE
+    assert "batch 2, now 4; seed 0, now 3" in capsys.readouterr().err
+    assert train("--steps", "1", "--project", tmp_path, "--resume", last) == edgedeblur.ExitCode.USAGE  # other data
+    assert train(*common, "--resume", last) == 0
+    assert "this run is finished" in capsys.readouterr().err
+    assert last.read_bytes() == before
+
+
+def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:
+    assert train("--data", tmp_path, "--project", tmp_path / "runs") == edgedeblur.ExitCode.SOURCE
+    assert not (tmp_path / "runs").exists()
+
+
+def test_steps_that_are_not_finite_are_left_out_and_too_many_end_the_run(tmp_path: Path) -> None:
+    config = TrainConfig("edge-n", PRESETS["edge-n"], "", 100, 1, 32, 1e-3, 0, 0, 0.9, False, "cpu", 10, 1)
+    trainer = Trainer(config, tmp_path)
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    broken, whole = torch.full((1, 3, 32, 32), torch.nan), torch.rand(1, 3, 32, 32)
+    trainer._train_step(broken, whole)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
+    assert np.isfinite(trainer._train_step(whole, whole * 0.5))
+    for _ in range(19):
+        trainer._train_step(broken, whole)
+    with pytest.raises(edgedeblur.Failure, match=r"20 steps in a row.*start again with a smaller --lr"):
+        trainer._train_step(broken, whole)
 
 
 def test_resume_auto_takes_the_newest_run_of_the_name(pairs: Path, tmp_path: Path) -> None:
@@ -135,6 +168,13 @@ def bad(tmp_path: Path) -> Path:
     (tmp_path / "broken" / "photo.jpg").write_bytes(b"not a picture")
     (tmp_path / "noise.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
     torch.save({"weights": 1}, tmp_path / "other.pt")
+    torch.save({"schema": 1}, tmp_path / "bare.pt")
+    (tmp_path / "small").mkdir()
+    cv2.imwrite(str(tmp_path / "small" / "a.png"), sharp[:4, :4])
+    (tmp_path / "folder" / "a.png").mkdir(parents=True)
+    for side, suffix in (("blur", "png"), ("blur", "jpg"), ("sharp", "png")):
+        (tmp_path / "twice" / side).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "twice" / side / f"a.{suffix}"), sharp)
     (tmp_path / "file").write_text("")
     return tmp_path
 
@@ -152,7 +192,18 @@ def bad(tmp_path: Path) -> Path:
         ("train --steps 0", 2, "--steps is 0"),
         ("train --device cuda:99", 3, "cuda:99 cannot be used"),
         ("train --resume {}/none.pt", 5, "does not exist"),
-        ("train --resume {}/noise.pt", 5, "not a readable checkpoint"),
+        ("train --resume {}/noise.pt", 5, "damaged or not a checkpoint"),
+        ("train --resume {}/bare.pt", 5, "lacks config, metrics, preset, training, weights"),
+        ("train --resume {}/none", 5, "does not exist"),
+        ("train --resume {}/empty", 5, "is a folder"),
+        ("train --device meta", 2, "expected auto, cpu, cuda"),
+        ("train --lr nan", 2, "--lr is nan"),
+        ("train --ema 7", 2, "--ema is 7.0"),
+        ("train --seed -1", 2, "--seed is -1"),
+        ("train --data {}/small", 4, "none of the 1 photographs"),
+        ("train --data {}/folder", 4, "holds no pictures"),
+        ("train --data {}/twice", 4, "have one name"),
+        ("val --model {}/other.pt --data {}/sizes --device nonsense", 2, "expected auto, cpu, cuda"),
         ("train --project {}/file --steps 1", 3, "cannot create"),
         ("val --model {}/other.pt --data {}/alone", 4, "without a partner"),
         ("val --model {}/m.engine --data {}/sizes", 2, "expected a .pt or an .onnx"),
