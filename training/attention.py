@@ -32,12 +32,12 @@ class GatherDistribute(nn.Module):
         keys = self.key(masked).flatten(2).softmax(dim=2)  # (B, C2, HW), each sums to 1 over positions
         values = self.value(masked).flatten(2)  # (B, C, HW)
         queries = self.query(receiver).flatten(2).softmax(dim=1)  # (B, C2, HW), sums to 1 over descriptors
-        descriptors = _gather(values, keys)  # (B, C, C2)
+        descriptors = gather(values, keys)  # (B, C, C2)
         return (descriptors @ queries).view(receiver.shape)
 
 
-def _gather(values: Tensor, keys: Tensor) -> Tensor:
-    """values·keysᵀ, never in half precision: a share of 1 in 65,536 positions is below FP16's normal numbers."""
+def gather(values: Tensor, keys: Tensor) -> Tensor:
+    """values (B, C, HW) · keysᵀ (B, HW, C2), never in half precision: a share of 1 in 65,536 positions is below FP16's normal numbers."""
     if values.dtype not in (torch.float16, torch.bfloat16):  # no autocast: its convolutions give half precision
         return values @ keys.transpose(1, 2)
     with torch.autocast(values.device.type, enabled=False):
