@@ -29,11 +29,17 @@ class Artefact:
 
     @property
     def lock(self) -> Path:
-        return self.engine.with_suffix(".lock")
+        """Hidden and with the engine's full name: nobody else's file (`poetry.lock`) is called so."""
+        return self.engine.with_name(f".{self.engine.name}.lock")
 
 
-def key_parts_of(onnx_sha256: str, config: BuildConfig, toolkit: Toolkit, tool_version: str) -> dict[str, Any]:
-    """Everything that can change the plan. Two builds with equal parts are the same engine."""
+def key_parts_of(
+    onnx_sha256: str, config: BuildConfig, toolkit: Toolkit, tool_version: str, calibration: str | None = None
+) -> dict[str, Any]:
+    """Everything that can change the plan. Two builds with equal parts are the same engine.
+
+    `calibration` is what `edgedeblur calibrate` wrote in the graph about itself.
+    """
     return {
         "onnx_sha256": onnx_sha256,
         "precision": config.precision,
@@ -43,7 +49,7 @@ def key_parts_of(onnx_sha256: str, config: BuildConfig, toolkit: Toolkit, tool_v
         "workspace_gib": config.workspace_gib,
         "optimization_level": config.optimization_level,
         "plugin_sha256": None,
-        "calibration_sha256": None,
+        "calibration_sha256": None if calibration is None else hashlib.sha256(calibration.encode()).hexdigest(),
         "toolkit": toolkit.name,
         "toolkit_version": toolkit.version,
         "sm": sm_of(config, toolkit),

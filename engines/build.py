@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import threading
 import time
@@ -48,11 +47,16 @@ class BuiltEngine:
     peak_host_bytes: int  # of the whole process so far
 
 
+class AskedTwice(KeyboardInterrupt):
+    """Ctrl-C again while TensorRT still works on its step: leave at once. Nothing is on disk, so nothing is lost."""
+
+
 def engine_from_onnx(model: ir.Model, config: BuildConfig, toolkit: Toolkit, timing_cache: bytes = b"") -> BuiltEngine:
     """Build `model` (which is changed) for one frame size.
 
     The size is fixed in the graph and not by a profile over dynamic sizes: that parses to a third fewer layers.
-    Raises Failure: MODEL when TensorRT refuses the graph, MEMORY, ENVIRONMENT; KeyboardInterrupt after Ctrl-C.
+    Raises Failure: MODEL when TensorRT refuses the graph, MEMORY, ENVIRONMENT; KeyboardInterrupt after Ctrl-C,
+    AskedTwice when it came again; the caller then cleans up and must leave by os._exit.
     """
     started = time.monotonic()
     data = model_bytes(apply_passes(model, passes_for(config.deform, config.precision, config.size)))
@@ -113,8 +117,8 @@ def _build(builder: Any, network: Any, settings: Any, progress: Progress) -> byt
         try:
             done.wait(0.1)
         except KeyboardInterrupt:
-            if progress.stopped:  # asked twice: nothing is on disk yet, so leaving at once loses nothing
-                os._exit(ExitCode.INTERRUPTED)
+            if progress.stopped:
+                raise AskedTwice from None
             progress.stop()
     progress.close()
     if isinstance(result[0], Exception):

@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from engines.artefact import Artefact, key_of, key_parts_of, name_of, timing_cache_path
-from engines.build import BuildConfig, engine_from_onnx
+from engines.artefact import Artefact, key_parts_of, name_of, timing_cache_path
+from engines.build import AskedTwice, BuildConfig, engine_from_onnx
+from engines.existing import ENGINE_SUFFIXES, check_replaceable, find_existing
 from engines.files import build_lock, make_folder, write_together
-from engines.sidecar import differences, read_sidecar, sidecar_bytes, sidecar_of, tool_version
+from engines.precision_gate import DEFAULT_MIN_PSNR, check_fp16, measure_fp16
+from engines.sidecar import CALIBRATION_KEY, calibration_of, sidecar_bytes, sidecar_of, tool_version
 from engines.sizes import check_size, parse_size
 from engines.toolkit import MODULES, Toolkit, find_toolkit
 from export.passes.model_file import PRECISION_KEY, model_from_bytes, read_model_bytes
 
 MIB = 1 << 20
+LARGEST_WORKSPACE = 1024  # GiB; no GPU has as much, and TensorRT counts bytes in 64 bits
 PRECISIONS = ("fp32", "fp16", "int8")
 
 
@@ -57,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workspace", type=float, metavar="GIB", help="scratch memory the builder may plan with")
     parser.add_argument("--builder-optimization-level", type=int, choices=range(6), help="0 builds fast, 5 runs fast")
     parser.add_argument("--timing-cache", type=Path, metavar="FILE", help="kernel timings of earlier builds (tensorrt)")
+    parser.add_argument(
+        "--min-psnr",
+        type=float,
+        default=DEFAULT_MIN_PSNR,
+        metavar="DB",
+        help="fp16: gate, dB between FP16's and FP32's output",
+    )
     parser.add_argument("--force", action="store_true", help="build even when this engine exists")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--verbose", "-v", action="store_true", help="print all that TensorRT says")
@@ -65,8 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, or find, the engine. Raises Failure as the stages do; see engines/build.py."""
     size = parse_size(args.size)
-    if args.workspace is not None and args.workspace <= 0:
-        raise Failure(f"--workspace is {args.workspace:g}; expected GiB above 0")
+    _check_options(args)
     data = read_model_bytes(args.onnx)
     metadata = model_from_bytes(data, args.onnx).metadata_props
     check_size(size, metadata)
@@ -80,16 +91,36 @@ def run(args: argparse.Namespace) -> int:
         optimization_level=args.builder_optimization_level,
         verbose=args.verbose,
     )
-    parts = key_parts_of(hashlib.sha256(data).hexdigest(), config, toolkit, tool_version())
+    if args.timing_cache is not None and not toolkit.has_timing_cache:
+        print(f"--timing-cache is ignored: {toolkit.name} has no timing cache", file=sys.stderr)
+    digest = hashlib.sha256(data).hexdigest()
+    parts = key_parts_of(digest, config, toolkit, tool_version(), metadata.get(CALIBRATION_KEY))
     artefact = _artefact(args, parts, toolkit)
     make_folder(artefact.engine.parent)
-    with build_lock(artefact.lock):
-        sidecar = None if args.force else _existing(artefact, parts)
-        reused = sidecar is not None
-        if sidecar is None:
-            sidecar = _build(args, data, config, toolkit, artefact, parts)
+    try:
+        with build_lock(artefact.lock):
+            sidecar = None if args.force else find_existing(artefact, parts)
+            reused = sidecar is not None
+            if sidecar is None:
+                sidecar = _build(args, data, config, toolkit, artefact, parts)
+    except AskedTwice:  # the lock is gone; TensorRT's threads still run and would crash in a Python that shuts down
+        os._exit(ExitCode.INTERRUPTED)
+    if precision == "fp16":  # it may have been built with a lower --min-psnr
+        check_fp16(sidecar.get("quality", {}).get("fp16_psnr_to_fp32"), args.min_psnr)
     _report(args, artefact, sidecar, reused)
     return ExitCode.OK
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    """Raises Failure (USAGE) for numbers and names that make no sense."""
+    if args.workspace is not None and not 0 < args.workspace <= LARGEST_WORKSPACE:  # NaN compares as False
+        raise Failure(f"--workspace is {args.workspace:g}; expected GiB above 0, at most {LARGEST_WORKSPACE}")
+    if not math.isfinite(args.min_psnr):
+        raise Failure(f"--min-psnr is {args.min_psnr:g}; expected dB, such as {DEFAULT_MIN_PSNR:g}")
+    if args.save_engine is not None and args.save_engine.suffix not in ENGINE_SUFFIXES:
+        raise Failure(
+            f"--save-engine is '{args.save_engine}'; expected a file name ending in {' or '.join(ENGINE_SUFFIXES)}"
+        )
 
 
 def _build(
@@ -101,17 +132,32 @@ def _build(
     parts: dict[str, Any],
 ) -> dict[str, Any]:
     """Build and write. The timing cache is kept even when the engine's own files cannot be written."""
+    if args.save_engine is not None:
+        check_replaceable(artefact, args.force)
     model = model_from_bytes(data, args.onnx)
     metadata = dict(model.metadata_props)
+    calibration = calibration_of(metadata, args.onnx)
+    fp16_psnr = _gate(args, data, config)
     cache = args.timing_cache or timing_cache_path(artefact.engine.parent, toolkit)
     saved = _read_timing_cache(cache) if toolkit.has_timing_cache else b""
     print(f"building {artefact.engine.name} with {toolkit.name} {toolkit.version}", file=sys.stderr, flush=True)
     built = engine_from_onnx(model, config, toolkit, saved)
     if built.timing_cache is not None:
         write_together({cache: built.timing_cache})
-    sidecar = sidecar_of(built, parts, metadata, toolkit)
+    sidecar = sidecar_of(built, parts, metadata, toolkit, calibration, fp16_psnr)
     write_together({artefact.engine: built.plan, artefact.sidecar: sidecar_bytes(sidecar)})
     return sidecar
+
+
+def _gate(args: argparse.Namespace, data: bytes, config: BuildConfig) -> float | None:
+    """How near FP16 is to FP32 in dB. Raises Failure (QUALITY) when not near enough; INT8 has calibrate's gate."""
+    if config.precision != "fp16":
+        return None
+    measured = measure_fp16(data, args.onnx, config.size)
+    check_fp16(measured, args.min_psnr)
+    if measured is not None:
+        print(f"gate: FP16 is {measured:.1f} dB from FP32, at least {args.min_psnr:g} asked", file=sys.stderr)
+    return measured
 
 
 def _read_timing_cache(path: Path) -> bytes:
@@ -162,28 +208,9 @@ def _capabilities(asked: str, toolkit: Toolkit) -> tuple[str, ...]:
 
 def _artefact(args: argparse.Namespace, parts: dict[str, Any], toolkit: Toolkit) -> Artefact:
     if args.save_engine is not None:
-        if args.save_engine.suffix in (".json", ".lock", ".onnx", ""):
-            raise Failure(f"--save-engine is '{args.save_engine}'; expected a file name ending in .engine")
         return Artefact(args.save_engine)
     folder = args.engine_dir or args.onnx.parent
     return Artefact(folder / args.onnx.stem / name_of(args.onnx.stem, parts, toolkit))
-
-
-def _existing(artefact: Artefact, parts: dict[str, Any]) -> dict[str, Any] | None:
-    """The sidecar of an engine that is already there, whole, and the one asked for."""
-    if not artefact.engine.is_file():
-        return None
-    try:
-        sidecar = read_sidecar(artefact.sidecar)
-    except Failure as failure:
-        print(f"building again: {failure}", file=sys.stderr)
-        return None
-    if sidecar is None or sidecar["key"] != key_of(parts):
-        return None
-    changed = differences(sidecar, artefact.engine.read_bytes())
-    if changed:
-        print(f"building again: {artefact.engine.name}: {'; '.join(changed)}", file=sys.stderr)
-    return None if changed else sidecar
 
 
 def _report(args: argparse.Namespace, artefact: Artefact, sidecar: dict[str, Any], reused: bool) -> None:

@@ -10,24 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
+from export.passes.whole_files import cannot_write, write_whole
+
+ADVICE = "free space or choose another --engine-dir"
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write all files or none: each goes whole to a temporary name on the same disk, then all are renamed.
-
-    Raises Failure (ENVIRONMENT) when the disk is full or not writable; what was there before is then untouched.
-    """
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
-    try:
-        for path, data in contents.items():
-            _write_durably(temporary[path], data)
-        for path, written in temporary.items():
-            os.replace(written, path)
-    except OSError as error:
-        raise _unwritable(error, next(iter(contents)).parent) from error
-    finally:
-        for written in temporary.values():
-            written.unlink(missing_ok=True)
+    """Write all files or none; see export/passes/whole_files.py. Raises Failure (ENVIRONMENT)."""
+    write_whole(contents, ADVICE)
 
 
 def make_folder(folder: Path) -> None:
@@ -35,7 +25,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(error, folder) from error
+        raise cannot_write(folder, error, ADVICE) from error
     if not os.access(folder, os.W_OK):
         raise Failure(f"{folder} is not writable; choose another with --engine-dir", ExitCode.ENVIRONMENT)
 
@@ -46,7 +36,7 @@ def build_lock(path: Path) -> Iterator[None]:
     try:
         descriptor = _locked_descriptor(path)
     except OSError as error:
-        raise _unwritable(error, path.parent) from error
+        raise cannot_write(path, error, ADVICE) from error
     try:
         yield
     finally:
@@ -56,7 +46,7 @@ def build_lock(path: Path) -> Iterator[None]:
 
 def _locked_descriptor(path: Path) -> int:
     while True:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -66,17 +56,3 @@ def _locked_descriptor(path: Path) -> int:
         if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
             return descriptor
         os.close(descriptor)
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _unwritable(error: OSError, folder: Path) -> Failure:
-    return Failure(
-        f"{error.filename or folder} cannot be written: {error.strerror}; free space or choose another --engine-dir",
-        ExitCode.ENVIRONMENT,
-    )

@@ -20,10 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print. Raises Failure (MODEL) also when the engine is not the one that its sidecar describes."""
-    described = describe_onnx(args.file) if args.file.suffix == ".onnx" else describe_engine(args.file)
+    is_onnx = args.file.suffix.lower() == ".onnx"
+    described = describe_onnx(args.file) if is_onnx else describe_engine(args.file)
     if args.json:
         print(json.dumps(described))
-    elif args.file.suffix == ".onnx":
+    elif is_onnx:
         _print_fields(described)
     else:
         _print_engine(described)

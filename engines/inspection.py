@@ -59,7 +59,8 @@ def describe_onnx(path: Path) -> dict[str, Any]:
 
 def _read_plan(path: Path) -> bytes:
     if not path.is_file():
-        raise Failure(f"{path} does not exist; make it with edgedeblur build", ExitCode.MODEL)
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise Failure(f"{path} {found}; expected an engine: make one with edgedeblur build", ExitCode.MODEL)
     try:
         plan = path.read_bytes()
     except OSError as error:

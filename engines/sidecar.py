@@ -16,6 +16,7 @@ from engines.toolkit import Toolkit
 
 SCHEMA = "edgedeblur.engine/1"
 PREFIX = "edgedeblur."
+CALIBRATION_KEY = f"{PREFIX}calibration"
 
 
 def tool_version() -> str:
@@ -26,11 +27,31 @@ def tool_version() -> str:
         return "0"
 
 
+def calibration_of(metadata: Mapping[str, str], path: Path) -> dict[str, Any] | None:
+    """How `edgedeblur calibrate` made the graph at `path`; None for one it did not. Raises Failure (MODEL)."""
+    text = metadata.get(CALIBRATION_KEY)
+    if text is None:
+        return None
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise Failure(
+            f"{path} has '{CALIBRATION_KEY}' {text[:80]!r}; expected a JSON object: make it with edgedeblur calibrate",
+            ExitCode.MODEL,
+        ) from error
+
+
 def sidecar_of(
-    built: BuiltEngine, parts: Mapping[str, Any], metadata: Mapping[str, str], toolkit: Toolkit
+    built: BuiltEngine,
+    parts: Mapping[str, Any],
+    metadata: Mapping[str, str],
+    toolkit: Toolkit,
+    calibration: Mapping[str, Any] | None = None,
+    fp16_psnr_to_fp32: float | None = None,
 ) -> dict[str, Any]:
-    """What `build` writes. Quality and latency are null until they are measured on a device."""
+    """What `build` writes. Quality against sharp pictures, and latency, are null until measured on a device."""
     ours = {key.removeprefix(PREFIX): value for key, value in metadata.items() if key.startswith(PREFIX)}
+    ours.pop(CALIBRATION_KEY.removeprefix(PREFIX), None)  # it has a field of its own
     return {
         "schema": SCHEMA,
         "plan_sha256": hashlib.sha256(built.plan).hexdigest(),
@@ -48,9 +69,16 @@ def sidecar_of(
             "timing_cache": built.timing_cache is not None,
             "warnings": built.warnings,
         },
-        "calibration": None,
+        "calibration": None if calibration is None else dict(calibration),
         "fp16_fallback_layers": [],
-        "quality": {"fp32_psnr": None, "fp16_psnr": None, "int8_psnr": None, "ssim": None, "n": None},
+        "quality": {
+            "fp16_psnr_to_fp32": fp16_psnr_to_fp32,
+            "fp32_psnr": None,
+            "fp16_psnr": None,
+            "int8_psnr": None,
+            "ssim": None,
+            "n": None,
+        },
         "latency": {"p50_ms": None, "p99_ms": None, "settings": None},
         "layers_from": "network before building",
         "layers": built.layers,
@@ -62,6 +90,11 @@ def sidecar_bytes(sidecar: Mapping[str, Any]) -> bytes:
     layers = ",\n".join(f"    {json.dumps(layer)}" for layer in sidecar["layers"])
     head = json.dumps({key: value for key, value in sidecar.items() if key != "layers"}, indent=2)
     return f'{head[:-2]},\n  "layers": [\n{layers}\n  ]\n}}\n'.encode()
+
+
+def looks_like_sidecar(data: bytes) -> bool:
+    """Whether `data` is a sidecar of any version, a cut-off one included, and not somebody else's JSON."""
+    return b'"schema": "edgedeblur.engine/' in data[:200]
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:

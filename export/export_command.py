@@ -9,10 +9,10 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgedeblur import ExitCode, Failure
+from edgedeblur import ExitCode
 from export.graph import add_metadata, graph_from_network
 from export.passes import apply_passes, passes_for
-from export.passes.model_file import save_model
+from export.passes.model_file import check_onnx_output, save_model
 from export.verify import compare, verification_frames
 from training.checkpoint import load_network
 
@@ -28,13 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="deformable convolution as ONNX's operator, as standard operators, or as our TensorRT plugin",
     )
     parser.add_argument("--data", type=Path, help="folder of real frames to compare on (default: dead-leaves pictures)")
+    parser.add_argument("--force", action="store_true", help="write over the output if it is there")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, compare, write."""
     output = arguments.output or arguments.checkpoint.with_suffix(".onnx")
-    if output.suffix != ".onnx":
-        raise Failure(f"the output is {output}; expected a name that ends in .onnx")
+    check_onnx_output(output, arguments.checkpoint, arguments.force)
     network, content = load_network(arguments.checkpoint)
     frames = verification_frames(arguments.data, network.config.min_size)
     graph = graph_from_network(network)

@@ -17,6 +17,8 @@ QUIT_KEYS = (27, ord("q"))
 class DisplaySink:
     """A window on this machine's screen; q or Esc ends the run."""
 
+    any_size = True
+
     def __init__(self, screen: str) -> None:
         """screen: empty or 0; the desktop decides where a window goes.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, Image
 from runtime.output_path import cannot_write, check_output, make_folder
-from runtime.sinks import SinkOptions
+from runtime.sinks import NUMBER, SinkOptions
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 JPEG_QUALITY = 2  # FFmpeg's scale, 2 (best) to 31
@@ -18,6 +18,8 @@ JPEG_QUALITY = 2  # FFmpeg's scale, 2 (best) to 31
 
 class ImageSink:
     """Pictures in one folder: numbered by a pattern, or in `folder/` under the names they came with."""
+
+    any_size = True
 
     def __init__(self, pattern: str, options: SinkOptions) -> None:
         """pattern: `folder/%06i.png`, or `folder/`.
@@ -32,6 +34,8 @@ class ImageSink:
         self._suffix = path.suffix.lower() if self._pattern else ".png"
         if self._suffix not in SUFFIXES:
             raise Failure(f"output '{pattern}' has no known picture format; expected one of: {' '.join(SUFFIXES)}")
+        if self._pattern and len(NUMBER.findall(self._pattern)) != 1:
+            raise Failure(f"output '{pattern}' holds more than one number; expected one, as in frames/%06i.png")
         self._check_folder()
         self._written: set[str] = set()
         self._count = 0
@@ -75,12 +79,20 @@ class ImageSink:
             path.is_dir() and self._folder.exists() and path.samefile(self._folder) for path in self._options.inputs
         ):
             raise Failure(f"output folder '{self._folder}' is also the input; give another one")
-        form = re.sub(r"%0?\d*[di]", "*", self._pattern) if self._pattern else f"*{self._suffix}"
-        there = next(self._folder.glob(form), None) if self._folder.exists() else None
+        there = self._in_the_way()
         if there is not None and not self._options.force:
             raise Failure(f"'{there}' is there already; give another folder, or --force to write over such pictures")
         make_folder(self._folder)
         check_output(self._folder / ".edgedeblur.part", True, ())
+
+    def _in_the_way(self) -> Path | None:
+        """A picture that has a name this sink may write."""
+        if not self._folder.exists():
+            return None
+        # Not by a glob: a `[` or `*` in the pattern is part of the name.
+        before, _, after = NUMBER.split(self._pattern) if self._pattern else ("", "", self._suffix)
+        form = re.compile(re.escape(before) + (r" *\d+" if self._pattern else ".*") + re.escape(after), re.DOTALL)
+        return next((path for path in self._folder.iterdir() if form.fullmatch(path.name)), None)
 
 
 def encode_image(picture: Image, suffix: str) -> bytes:
@@ -103,4 +115,4 @@ def encode_image(picture: Image, suffix: str) -> bytes:
 
 
 def _numbered(pattern: str, index: int) -> str:
-    return re.sub(r"%(0?\d*)[di]", lambda form: f"{index:{form[1] or '0'}d}", pattern, count=1)
+    return NUMBER.sub(lambda form: f"{index:{form[1] or '0'}d}", pattern)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from runtime.frame import Frame, now_ns
 from runtime.mailboxes import Mailbox
 from runtime.quality import Quality
-from runtime.session import Session, check_size
+from runtime.session import Session, TooSmall, check_size
 from runtime.sinks import Quit, Sink
 from runtime.sources import Source
 from runtime.stop import POLL_S, Stop
@@ -48,6 +48,8 @@ class Pipeline:
         self._error: BaseException | None = None
         self._taken = 0
         self._checked_size: tuple[int, int] | None = None
+        self._any_size = all(sink.any_size for sink in sinks)
+        self._too_small: list[TooSmall] = []
 
     def run(self, stop: Stop) -> None:
         """Pass frames until the source ends, `frames` are through, `stop` is set or something fails.
@@ -75,11 +77,12 @@ class Pipeline:
     def drops(self) -> dict[str, int]:
         """Frames captured and not delivered, by cause."""
         unread = self.captured - self._inbox.superseded - self._taken
-        undelivered = self._taken - self._outbox.superseded - self._timing.delivered
+        undelivered = self._taken - len(self._too_small) - self._outbox.superseded - self._timing.delivered
         return {
             "superseded": self._inbox.superseded,
             "sink_back_pressure": self._outbox.superseded,
             "corrupt": self._source.corrupt,
+            "too_small": len(self._too_small),
             "not_processed_at_stop": unread + undelivered,
         }
 
@@ -107,23 +110,39 @@ class Pipeline:
         while limit is None or self._taken < limit:
             item = self._inbox.get(self._stop)
             if item is None:
-                return
+                break
             self._taken += 1
-            self._check(item.frame)
+            if not self._fits(item.frame):
+                continue
             item.started_ns = now_ns()
             item.sharp = self._session.infer(item.frame.image)
             item.finished_ns = now_ns()
             if not self._outbox.put(item, self._stop) and not self._deliver_last(item):
-                return
+                break
+        if self._too_small and len(self._too_small) == self._taken:
+            raise self._too_small[0]
 
     def _deliver_last(self, item: Delivery) -> bool:
         """A stop came while a finished frame waited for room: it is still handed over, unless the sink is gone."""
         return self._error is None and self._outbox.put(item, Stop())
 
-    def _check(self, frame: Frame) -> None:
-        if frame.size != self._checked_size:
+    def _fits(self, frame: Frame) -> bool:
+        """Whether the model takes a frame; one of several pictures that is too small is left out and noted.
+
+        Raises: Failure (SOURCE) where the frames after it cannot be any better, or the output takes no gaps.
+        """
+        if frame.size == self._checked_size:
+            return True
+        try:
             check_size(frame.size, self._session)
-            self._checked_size = frame.size
+        except TooSmall as failure:
+            if not (frame.name and self._any_size):  # only pictures have names, and each its own size
+                raise
+            self._too_small.append(failure)
+            self._source.notes.append(f"picture '{frame.name}' was left out: {failure}")
+            return False
+        self._checked_size = frame.size
+        return True
 
     def _deliver(self) -> None:
         never = Stop()  # on a stop the sinks still get what is finished

@@ -19,7 +19,7 @@ from runtime.models import open_session
 from runtime.onnx_session import OnnxSession
 from runtime.pipeline import Pipeline, PipelineOptions
 from runtime.replay_source import ReplaySource
-from runtime.run_command import add_source_arguments, source_options
+from runtime.run_command import add_model_arguments, add_source_arguments, source_options
 from runtime.session import check_size
 from runtime.sinks import NullSink
 from runtime.sources import frames_of, open_source
@@ -58,10 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input", nargs="?", default="test://640x360", help="where the frames come from (default: %(default)s)"
     )
-    parser.add_argument(
-        "--model", default="auto", help="an .onnx file; auto (the default): the best shipped one this machine runs"
-    )
-    parser.add_argument("--threads", type=int, default=0, help="cores for the network; 0 (the default): all")
+    add_model_arguments(parser)
     parser.add_argument("--frames", type=int, default=60, help="frames in one repeat (default: %(default)s)")
     parser.add_argument(
         "--repeats",
@@ -76,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print. Raises: Failure as the source and the model do."""
-    if min(args.frames, args.repeats) < 1 or args.threads < 0 or args.memory_frames < 0:
-        raise Failure("--frames and --repeats are at least 1, --threads and --memory-frames at least 0")
+    if min(args.frames, args.repeats) < 1 or args.memory_frames < 0:
+        raise Failure("--frames and --repeats are at least 1, --memory-frames at least 0")
     stop = Stop()
     with stop_on_signals(stop):
         report = measure(args, stop)

@@ -41,7 +41,15 @@ class Quality:
 
 
 def psnr(image: Image, reference: Image) -> float:
-    """Peak signal-to-noise ratio in dB of two (H, W, 3) uint8 pictures, peak 255; infinite when they are equal."""
+    """Peak signal-to-noise ratio in dB of two uint8 pictures of one shape (H, W, 3), peak 255; inf when equal.
+
+    Raises: ValueError for another type or two shapes.
+    """
+    if image.shape != reference.shape or not image.dtype == reference.dtype == np.uint8:
+        raise ValueError(
+            f"expected two uint8 pictures of one shape, not {image.dtype} {image.shape} and "
+            f"{reference.dtype} {reference.shape}"
+        )
     # In bytes: the difference of two bytes is a byte and its square fits 16 bits, so nothing larger is ever allocated.
     distance = np.maximum(image, reference) - np.minimum(image, reference)
     squares = int(np.multiply(distance, distance, dtype=np.uint16).sum(dtype=np.uint64))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from typing import Any
 
@@ -15,13 +17,18 @@ from runtime import sinks, sources
 from runtime.frame import now_ns
 from runtime.models import open_session
 from runtime.pipeline import Pipeline, PipelineOptions
-from runtime.sinks import Sink, SinkOptions, open_sink
+from runtime.sinks import Sink, SinkOptions, open_sink, place_of
 from runtime.sources import Source, SourceOptions, open_source
 from runtime.stop import Stop, stop_on_signals
 from runtime.summary import summarize, summary_text
 from runtime.ticker import Ticker
 from runtime.timing import Timing
 from runtime.views import VIEWS
+
+MOST_THREADS = 1024
+LONGEST_S = 86400  # a day between two lines of --stats
+SLOWEST, FASTEST = Fraction(1, 1000), 1000  # frames a second
+RATES = "expected e.g. 30, 29.97 or 30000/1001"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output", nargs="*", default=["null://"], help=f"{sinks.SCHEMES} (the default)".replace("%", "%%")
     )
-    parser.add_argument(
-        "--model", default="auto", help="an .onnx file; auto (the default): the best shipped one this machine runs"
-    )
-    parser.add_argument("--threads", type=_count, default=0, help="cores for the network; 0 (the default): all")
+    add_model_arguments(parser)
     parser.add_argument(
         "--view", choices=VIEWS, default="output", help="what is shown of input and output (default: output)"
     )
@@ -48,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stats", type=_seconds, metavar="SECONDS", help="print a line every so often")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
     add_source_arguments(parser)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which network, and how many cores it gets."""
+    parser.add_argument(
+        "--model", default="auto", help="an .onnx file; auto (the default): the best shipped one this machine runs"
+    )
+    parser.add_argument("--threads", type=_threads, default=0, help="cores for the network; 0 (the default): all")
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,14 +106,17 @@ def run(args: argparse.Namespace) -> int:
         opened.pop_all()  # from here on the pipeline closes the source
         try:
             pipeline.run(stop)
-        finally:
-            _report(pipeline, timing, {**about, "outputs": [sink.describe() for sink in outputs]}, source, args.json)
+        except BaseException:
+            with suppress(OSError, Failure):  # why the run failed is told even where the summary cannot be
+                _report(pipeline, timing, about, outputs, source, args.json)
+            raise
+        _report(pipeline, timing, about, outputs, source, args.json)
     return ExitCode.INTERRUPTED if stop.signal_name else ExitCode.OK
 
 
 def _open_sinks(uris: list[str], source: Source, force: bool) -> list[Sink]:
     options = SinkOptions(force, source.frame_rate, source.time_base, source.inputs)
-    if len(set(uris)) < len(uris):
+    if len({place_of(uri) for uri in uris}) < len(uris):
         raise Failure(f"the same output twice: {', '.join(uris)}; give each its own name")
     return [open_sink(uri, options) for uri in uris]
 
@@ -117,7 +132,9 @@ def _ticker(every_s: float | None, timing: Timing) -> Callable[[], None]:
     return Ticker(every_s, timing).tick if every_s else lambda: None
 
 
-def _report(pipeline: Pipeline, timing: Timing, about: dict[str, Any], source: Source, as_json: bool) -> None:
+def _report(
+    pipeline: Pipeline, timing: Timing, about: dict[str, Any], outputs: list[Sink], source: Source, as_json: bool
+) -> None:
     """Print what was measured; also after a failure, for the frames before it."""
     for note in source.notes:
         _say(f"note: {note}")
@@ -127,21 +144,36 @@ def _report(pipeline: Pipeline, timing: Timing, about: dict[str, Any], source: S
         _say("note: the source did not answer the stop and was left behind")
     if not timing.delivered:
         return
-    summary = summarize(pipeline, timing, about)
-    text = json.dumps(summary, indent=2) if as_json else summary_text(summary)
+    summary = summarize(pipeline, timing, {**about, "outputs": [sink.describe() for sink in outputs]})
+    _print(json.dumps(summary, indent=2) if as_json else summary_text(summary))
+
+
+def _print(text: str) -> None:
+    """Print the summary. Raises: BrokenPipeError when nobody reads it, Failure (ENVIRONMENT) on a full disk."""
     # A file name may hold what the terminal cannot show; stderr escapes by itself.
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError as error:
+        # What is left in the buffer must go somewhere, or Python fails on it again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise Failure(
+            f"cannot print the summary: {error.strerror}; the outputs are finished. Free some space or send it "
+            "somewhere else",
+            ExitCode.ENVIRONMENT,
+        ) from error
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _count(text: str) -> int:
+def _threads(text: str) -> int:
     value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is below 0")
+    if not 0 <= value <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{value} is not from 0 to {MOST_THREADS}")
     return value
 
 
@@ -154,16 +186,19 @@ def _positive(text: str) -> int:
 
 def _seconds(text: str) -> float:
     value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    if not 0 < value <= LONGEST_S:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {LONGEST_S}")
     return value
 
 
 def _rate(text: str) -> Fraction:
+    # Without an exponent: Fraction would work 1e999999999 out to the last digit.
+    if not re.fullmatch(r"[\d.]+(/\d+)?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a rate; {RATES}")
     try:
         value = Fraction(text)
     except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a rate; expected e.g. 30, 29.97 or 30000/1001") from None
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a rate; {RATES}") from None
+    if not SLOWEST <= value <= FASTEST:
+        raise argparse.ArgumentTypeError(f"{text} is not from {float(SLOWEST)} to {FASTEST} frames/s")
     return value

@@ -60,7 +60,7 @@ def open_scene(uri: str) -> SceneSource:
 
     Raises: Failure (USAGE) for a URI that is not of this form or a size or rate out of range.
     """
-    parts = re.fullmatch(r"test://(\d+)x(\d+)(?:@(\d+(?:\.\d+)?))?", uri)
+    parts = re.fullmatch(r"test://(\d{1,9})x(\d{1,9})(?:@(\d{1,9}(?:\.\d{1,30})?))?", uri)
     if not parts:
         raise Failure(f"'{uri}' is not a test scene; expected test://WIDTHxHEIGHT or test://WIDTHxHEIGHT@FPS")
     width, height = int(parts[1]), int(parts[2])

@@ -12,6 +12,10 @@ from runtime.frame import MAX_SIDE, Image, size_text
 BYTES_PER_PIXEL = 110
 
 
+class TooSmall(Failure):
+    """A frame below what the model takes: other frames of the same source may fit."""
+
+
 class Session(Protocol):
     """One network, ready to run on one thread."""
 
@@ -32,11 +36,11 @@ class Session(Protocol):
 def check_size(size: tuple[int, int], session: Session) -> None:
     """Refuse a (height, width) that no session can work on.
 
-    Raises: Failure (SOURCE), naming the size and the limit.
+    Raises: Failure (SOURCE), naming the size and the limit; TooSmall where that is the reason.
     """
     smallest = session.min_size
     if size[0] < smallest[0] or size[1] < smallest[1]:
-        raise Failure(
+        raise TooSmall(
             f"frames of {size_text(size)} are too small: this model needs at least {size_text(smallest)}",
             ExitCode.SOURCE,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +12,17 @@ from typing import Protocol
 
 from edgedeblur import Failure
 from runtime.frame import Frame, Image
+from runtime.reaching import reaching
 
+NUMBER = re.compile(r"%(0?\d?\d?)[di]")  # the place and the width of the number in `frames/%06i.png`
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 SCHEMES = "file.mp4 (or .mov, .mkv), frames/%06i.png (or .jpg), a folder ending in '/', display://, null://"
 
 
 class Sink(Protocol):
     """Where pictures go. All calls come from one thread."""
+
+    any_size: bool  # each picture may have its own
 
     def write(self, picture: Image, frame: Frame) -> None:
         """Take (H, W, 3) uint8 BGR made from `frame`.
@@ -52,6 +57,8 @@ class SinkOptions:
 class NullSink:
     """Takes frames and keeps none: for measuring."""
 
+    any_size = True
+
     def write(self, picture: Image, frame: Frame) -> None:
         pass
 
@@ -78,7 +85,20 @@ def open_sink(uri: str, options: SinkOptions | None = None) -> Sink:
     path = uri.removeprefix("file://")
     if "://" in path:
         raise Failure(f"'{uri}' is not an output of this version; expected one of: {SCHEMES}")
-    if path.endswith("/") or Path(path).is_dir() or re.search(r"%0?\d*[di]", Path(path).name):
+    if not path:
+        raise Failure(f"output '{uri}' has no name; expected one of: {SCHEMES} (the current folder is ./)")
+    with reaching(path):
+        return _open_path(path, options)
+
+
+def place_of(uri: str) -> str:
+    """Where an output goes, the same for every spelling of one path."""
+    path = uri.removeprefix("file://")
+    return path if "://" in path else os.path.realpath(path)
+
+
+def _open_path(path: str, options: SinkOptions) -> Sink:
+    if path.endswith("/") or Path(path).is_dir() or NUMBER.search(Path(path).name):
         from runtime.image_sink import ImageSink
 
         return ImageSink(path, options)
@@ -86,4 +106,4 @@ def open_sink(uri: str, options: SinkOptions | None = None) -> Sink:
         from runtime.video_sink import VideoSink
 
         return VideoSink(Path(path), options)
-    raise Failure(f"output '{uri}' has no known form; expected one of: {SCHEMES}")
+    raise Failure(f"output '{path}' has no known form; expected one of: {SCHEMES}")

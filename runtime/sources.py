@@ -11,6 +11,7 @@ from typing import Protocol
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame
+from runtime.reaching import reaching
 from runtime.stop import Stop
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -67,7 +68,11 @@ def open_source(uri: str, options: SourceOptions | None = None) -> Source:
         return _open_scheme(scheme[1], uri, options)
     if re.fullmatch(r"/dev/video\d+", uri):
         return _open_scheme("v4l2", f"v4l2://{uri}", options)
-    return _open_path(uri.removeprefix("file://"), options)
+    path = uri.removeprefix("file://")
+    if not path:
+        raise Failure(f"input '{uri}' has no name; expected one of: {SCHEMES} (the current folder is .)")
+    with reaching(path):
+        return _open_path(path, options)
 
 
 def frames_of(source: Source, stop: Stop | None = None) -> Iterator[Frame]:

@@ -30,10 +30,13 @@ PRIMARIES_709 = TRANSFER_709 = 1
 DEFAULT_RATE, FASTEST = Fraction(30), 1000  # frames a second
 LIVE_TIME_BASE = Fraction(1, 90000)
 LARGEST_TIME_BASE = 2**31 - 1
+LARGEST_DENOMINATOR = 10_000  # of a frame rate: encoders hold both parts of it in 32 bits
 
 
 class VideoSink:
     """A video file; the first picture decides its size."""
+
+    any_size = False
 
     def __init__(self, path: Path, options: SinkOptions) -> None:
         """Check the path and leave it untouched until the first picture.
@@ -180,8 +183,9 @@ def _encoder() -> str:
 
 
 def _believable(rate: Fraction | None) -> Fraction:
-    """A stream may give no rate, or the unit of its clock in place of one."""
-    return rate if rate and 0 < rate <= FASTEST else DEFAULT_RATE
+    """A stream may give no rate, the unit of its clock in place of one, or one too fine for encoders."""
+    near = rate.limit_denominator(LARGEST_DENOMINATOR) if rate else Fraction(0)
+    return near if 0 < near <= FASTEST else DEFAULT_RATE
 
 
 def _time_base(source: Fraction | None) -> Fraction:

@@ -26,7 +26,7 @@ class VideoSource:
     def __init__(self, path: Path, container: InputContainer) -> None:
         self.inputs: tuple[Path, ...] = (path,)
         self.corrupt = 0
-        self.notes: list[str] = []
+        self.notes = [f"the sound of '{path}' is not copied"] if container.streams.audio else []
         self._path = path
         self._container = container
         self._stream = container.streams.video[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
+import edgedeblur
 from edgedeblur import main
 
 
@@ -19,13 +20,15 @@ def test_from_training_to_sharp_frames(tmp_path: Path, capsys: pytest.CaptureFix
     checkpoint = run / "first" / "best.pt"
 
     _write_pairs(pairs)
-    assert main(["val", "--model", str(checkpoint), "--data", str(pairs)]) == 0
+    capsys.readouterr()
+    assert main(["val", "--model", str(checkpoint), "--data", str(pairs), "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["mean"]
 
     model = tmp_path / "first.onnx"
     assert main(["export", str(checkpoint), "-o", str(model), "--data", str(pairs / "blur")]) == 0
     capsys.readouterr()
     assert main(["val", "--model", str(model), "--data", str(pairs), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["mean"]["psnr"] > 0
+    assert json.loads(capsys.readouterr().out)["mean"] == pytest.approx(trained, rel=1e-3)
 
     int8 = tmp_path / "first.int8.onnx"
     assert main(["calibrate", str(model), "--data", str(pairs / "blur"), "--frames", "2", "-o", str(int8)]) == 0
@@ -42,6 +45,15 @@ def test_from_training_to_sharp_frames(tmp_path: Path, capsys: pytest.CaptureFix
         assert main(["run", "test://96x64", str(output), "--model", str(made), "--frames", "5"]) == 0
         with av.open(str(output)) as video:
             assert sum(1 for _ in video.decode(video=0)) == 5
+
+
+@pytest.mark.parametrize("weights", ["edge-n.onnx", "edge-n.gather.onnx"])
+def test_shipped_weights_sharpen_the_moving_scene(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
+    model = Path(edgedeblur.__file__).parent / "runtime" / "weights" / weights
+    assert model.stat().st_size < 5e6
+    assert main(["run", "test://640x360", "--model", str(model), "--frames", "12", "--json"]) == 0
+    psnr = json.loads(capsys.readouterr().out)["psnr"]
+    assert psnr["after_db"] > psnr["before_db"] + 0.1
 
 
 def _write_pairs(folder: Path) -> None:

@@ -37,7 +37,10 @@ class GatherDistribute(nn.Module):
 
 
 def gather(values: Tensor, keys: Tensor) -> Tensor:
-    """values (B, C, HW) · keysᵀ (B, HW, C2), never in half precision: a share of 1 in 65,536 positions is below FP16's normal numbers."""
+    """values (B, C, HW) times keysᵀ (B, HW, C2): (B, C, C2), never summed in half precision.
+
+    A share of one in 65,536 positions is below FP16's normal numbers.
+    """
     if values.dtype not in (torch.float16, torch.bfloat16):  # no autocast: its convolutions give half precision
         return values @ keys.transpose(1, 2)
     with torch.autocast(values.device.type, enabled=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import onnx
 import onnx_ir as ir
 
 from edgedeblur import ExitCode, Failure
+from export.passes.whole_files import cannot_write, check_regular, temporary_name, write_durably, write_whole
 
 SCHEMA_KEY = "edgedeblur.schema"
 PRECISION_KEY = "edgedeblur.precision"
@@ -57,15 +57,45 @@ def model_from_bytes(data: bytes, path: Path) -> ir.Model:
 
 def save_model(model: ir.Model, path: Path) -> None:
     """Write the whole of `model` to `path`, or leave what is there. Raises Failure (ENVIRONMENT) when it cannot."""
-    data, partial = model_bytes(model), path.with_name(path.name + ".partial")
+    data = model_bytes(model)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise Failure(f"{path} cannot be written: {error.strerror}", ExitCode.ENVIRONMENT) from error
+        raise cannot_write(path, error) from error
+    write_whole({path: data})
+
+
+def check_onnx_output(path: Path, source: Path, force: bool) -> None:
+    """Refuse an output that cannot or must not be written, before any work is done; makes and changes nothing.
+
+    Raises Failure: USAGE when `path` does not end in .onnx, is `source` itself, or exists without `force`;
+    ENVIRONMENT when it is no regular file or its folder cannot be written.
+    """
+    if path.suffix != ".onnx":
+        raise Failure(f"the output is {path}; expected a name that ends in .onnx")
+    try:
+        exists = check_regular(path)
+        if os.path.realpath(path) == os.path.realpath(source) or (exists and _same_file(path, source)):
+            raise Failure(f"the output {path} is the input {source} itself; give another name")
+        if exists and not force:
+            raise Failure(f"{path} is there already; give another name, or add --force to write over it")
+        _try_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _same_file(path: Path, source: Path) -> bool:
+    return os.path.exists(source) and path.samefile(source)
+
+
+def _try_folder(folder: Path) -> None:
+    """Raises OSError when nothing can be written in `folder`, or in the nearest one above it that is there."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    # Trying is the only test that also knows read-only mounts and the administrator's rights.
+    trial = temporary_name(folder / "trial")
+    write_durably(trial, b"")
+    trial.unlink()
 
 
 def model_bytes(model: ir.Model) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -18,6 +19,7 @@ from calibration.histogram import LEVELS, Histogram
 
 Paths = Callable[[str], Path]
 SOURCE = "test://96x64"
+WEIGHTS = Path(edgedeblur.__file__).parent / "runtime" / "weights"
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +113,6 @@ def test_int8_is_close_and_not_the_same(quantised: Path, exported: Paths) -> Non
 
 
 def test_frames_are_spread_over_the_data(tmp_path: Path) -> None:
-    import cv2
-
     for index in range(23):
         cv2.imwrite(str(tmp_path / f"{index:02}.png"), np.full((20, 30, 3), index * 10, np.uint8))
     chosen = [int(frame[0, 0, 0]) // 10 for frame in calibration_frames(str(tmp_path), 4)]
@@ -125,7 +125,14 @@ def test_frames_are_spread_over_the_data(tmp_path: Path) -> None:
     ("words", "code", "message"),
     [
         (["{model}", "--data", SOURCE, "--frames", "1", "--min-psnr", "90"], 6, "was not written"),
-        (["{int8}", "--data", SOURCE], 5, "is int8; expected the FP32 file"),
+        (["{model}", "--data", SOURCE, "--min-psnr", "nan"], 2, "--min-psnr is nan"),
+        (["{model}", "--data", SOURCE, "-o", "{model}"], 2, "{model}"),
+        (["{model}", "--data", SOURCE, "-o", "{int8}"], 2, "--force"),
+        (["{model}", "--data", SOURCE, "-o", "{tmp}/best.pt"], 2, ".onnx"),
+        (["{gather}", "--data", SOURCE], 5, "deform gather; expected"),
+        (["{model}", "--data", "{tmp}/tiny"], 4, "tiny.png of"),
+        (["{model}", "--data", "test://640x360", "--frames", "100000"], 2, "too many to hold"),
+        (["{int8}", "--data", SOURCE], 5, "is precision int8, deform native; expected"),
         (["{tmp}/none.onnx", "--data", SOURCE], 5, "does not exist"),
         (["{model}", "--data", "{tmp}"], 4, "picture"),
         (["{model}", "--data", SOURCE, "--frames", "0"], 2, "--frames is 0"),
@@ -146,7 +153,12 @@ def test_mistakes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output = tmp_path / "out" / "m.onnx"
-    filled = [word.format(model=exported("edge-n"), int8=quantised, tmp=tmp_path) for word in words]
+    (tmp_path / "tiny").mkdir()
+    cv2.imwrite(str(tmp_path / "tiny" / "tiny.png"), np.zeros((5, 9, 3), np.uint8))
+    names = {"model": exported("edge-n"), "int8": quantised, "tmp": tmp_path, "gather": WEIGHTS / "edge-n.gather.onnx"}
+    kept = {name: names[name].read_bytes() for name in ("model", "int8")}
+    filled = [word.format(**names) for word in words]
     assert edgedeblur.main(["calibrate", "-o", str(output), *filled]) == code
-    assert message in capsys.readouterr().err
+    assert message.format(**names) in capsys.readouterr().err
     assert not output.exists()
+    assert all(names[name].read_bytes() == data for name, data in kept.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import errno
 import hashlib
 import json
@@ -10,8 +11,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import onnx_ir as ir
 import pytest
@@ -19,8 +23,11 @@ import pytest
 import edgedeblur
 from calibration.quantise import quantise
 from edgedeblur import ExitCode
-from engines import build_command, files
+from engines import build_command
+from engines.build import AskedTwice, _build
+from engines.progress import Progress
 from engines.toolkit import find_toolkit
+from export.passes import whole_files
 from export.passes.model_file import model_bytes
 from tests.engines.conftest import Build
 from tests.engines.frame_graph import frame_graph
@@ -47,6 +54,7 @@ def test_engine_and_sidecar(build: Build, onnx_file: Path, precision: str, size:
         (name, "uint8", [*sidecar["key_parts"]["size"], 3]) for name in ("frame", "sharp")
     ]
     assert sidecar["multiple_of"] == "8x8"
+    assert (sidecar["calibration"], sidecar["key_parts"]["calibration_sha256"]) == (None, None)
     assert sidecar["quality"]["fp16_psnr"] is None, "nothing is claimed that was not measured"
     kinds = {layer["precision"] for layer in sidecar["layers"] if layer["type"] == "CONVOLUTION"}
     assert kinds == {"HALF" if precision == "fp16" else "FLOAT"}
@@ -116,7 +124,7 @@ def test_full_disk_keeps_the_old_engine(
 def fill_disk(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     """Let writing fail at the given moment."""
     calls: list[Any] = []
-    writes = files._write_durably
+    writes = whole_files.write_durably
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -131,16 +139,21 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     if moment == "rename":
         monkeypatch.setattr(os, "replace", full)
     else:
-        monkeypatch.setattr(files, "_write_durably", full if moment == "first file" else fails_second)
+        monkeypatch.setattr(whole_files, "write_durably", full if moment == "first file" else fails_second)
 
 
 def test_calibrated_graph_becomes_an_int8_engine(build: Build, onnx_file: Path) -> None:
     """Q/DQ around convolutions, FP16 elsewhere; INT8 is the default, and the only choice, for such a file."""
+    made = {"method": "mse", "frames": 2, "psnr_to_fp32": 41.5}
     model = ir.from_proto(frame_graph())
     convolutions = [node for node in model.graph if node.op_type == "Conv"]
     ranges = {str(value.name): 4.0 for node in convolutions if (value := node.inputs[0]) is not None}
+    model.metadata_props["edgedeblur.calibration"] = json.dumps(made)
     onnx_file.write_bytes(model_bytes(quantise(model, convolutions, ranges)))
     result = build(onnx_file)
+    assert result["calibration"] == made
+    assert result["key_parts"]["calibration_sha256"] == hashlib.sha256(json.dumps(made).encode()).hexdigest()
+    assert result["quality"]["fp16_psnr_to_fp32"] is None, "calibrate has the gate of INT8"
     layers = json.loads(Path(result["engine"]).with_suffix(".json").read_text())["layers"]
     assert result["key_parts"]["precision"] == "int8"
     assert {layer["precision"] for layer in layers if layer["type"] == "QUANTIZE"} == {"INT8"}
@@ -158,7 +171,8 @@ def test_two_builds_of_one_engine_are_one_build(build: Build, onnx_file: Path) -
     assert len(written(onnx_file.parent / "m")) == 2
 
 
-def test_ctrl_c_ends_the_build_and_leaves_nothing(rtx: None, onnx_file: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_the_build_and_leaves_nothing(rtx: None, onnx_file: Path, number: int) -> None:
     """The signal comes while TensorRT builds: it says so on a line of its own."""
     options = ["--size", "720x1280", "--toolkit", "tensorrt_rtx", "--compute-capability", "portable"]
     command = [sys.executable, "-m", "edgedeblur", "build", str(onnx_file), *options]
@@ -166,11 +180,60 @@ def test_ctrl_c_ends_the_build_and_leaves_nothing(rtx: None, onnx_file: Path) ->
     assert process.stderr is not None
     while "steps)" not in process.stderr.readline():
         assert process.poll() is None, "the build ended before it reported a phase"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == ExitCode.INTERRUPTED, err
     assert "Traceback" not in err + out
     assert written(onnx_file.parent) == ["m.onnx"]
+
+
+def test_second_signal_does_not_wait_for_the_step() -> None:
+    left = threading.Event()
+    asked = threading.Event()
+
+    class Stopping:
+        stopped = property(lambda _: asked.is_set())
+        stop = staticmethod(asked.set)
+
+    def long_step(*_: object) -> None:
+        time.sleep(0.2)  # the main thread is to wait for the build by then
+        _thread.interrupt_main()
+        asked.wait(60)
+        time.sleep(0.2)
+        _thread.interrupt_main()
+        left.wait(60)
+
+    try:
+        with pytest.raises(AskedTwice):
+            _build(SimpleNamespace(build_serialized_network=long_step), None, None, cast(Progress, Stopping()))
+    finally:
+        left.set()
+
+
+def test_second_signal_leaves_no_lock(rtx: None, onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Left(Exception):
+        """Stands for the end of the process."""
+
+    def asked_twice(*_: object) -> None:
+        assert [name for name in written(onnx_file.parent) if name.endswith(".lock")], "locked while it builds"
+        raise AskedTwice
+
+    def leave(code: int) -> None:
+        assert (code, written(onnx_file.parent)) == (ExitCode.INTERRUPTED, ["m.onnx"])
+        raise Left
+
+    monkeypatch.setattr(build_command, "engine_from_onnx", asked_twice)
+    monkeypatch.setattr(os, "_exit", leave)
+    with pytest.raises(Left):
+        edgedeblur.main(["build", str(onnx_file), "--size", "64x96", "--toolkit", "tensorrt_rtx"])
+
+
+def test_timing_cache_that_would_do_nothing_is_told(
+    rtx: None, onnx_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--size", "64x96", "--toolkit", "tensorrt_rtx", "--compute-capability", "86"]
+    assert edgedeblur.main(["build", str(onnx_file), *options, "--timing-cache", str(tmp_path / "t.timing")]) == 0
+    assert "--timing-cache is ignored: tensorrt_rtx has" in capsys.readouterr().err
 
 
 def test_verbose_prints_what_tensorrt_says(build: Build, onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,8 +66,27 @@ def test_size_is_height_by_width() -> None:
     check_size((9, 17), {"edgedeblur.min_size": "9x17"})
 
 
-def test_workspace(onnx_file: Path) -> None:
-    assert code_of(onnx_file, "--size", "64x96", "--workspace", "-1") == ExitCode.USAGE
+@pytest.mark.parametrize("option", ["--workspace", "--min-psnr"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_numbers_that_are_not_finite(
+    onnx_file: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(onnx_file, "--size", "64x96", f"{option}={value}") == ExitCode.USAGE
+    assert f"{option} is {value}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "1025", "1e30"])
+def test_workspace(onnx_file: Path, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code_of(onnx_file, "--size", "64x96", f"--workspace={value}") == ExitCode.USAGE
+    assert "at most 1024" in capsys.readouterr().err
+
+
+def test_calibration_that_is_not_json(rtx: None, onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = frame_graph()
+    helper.set_model_props(model, {"edgedeblur.schema": "1", "edgedeblur.calibration": "mse, 32 frames"})
+    onnx.save(model, onnx_file)
+    assert code_of(onnx_file, "--size", "64x96", "--toolkit", "tensorrt_rtx") == ExitCode.MODEL
+    assert "make it with edgedeblur calibrate" in capsys.readouterr().err
 
 
 def test_compute_capability(rtx: None, onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,11 +107,6 @@ def test_unwritable_folder(rtx: None, onnx_file: Path, tmp_path: Path, capsys: p
     options = ("--size", "64x96", "--toolkit", "tensorrt_rtx", "--engine-dir", tmp_path / "file")
     assert code_of(onnx_file, *options, "--compute-capability", "portable") == ExitCode.ENVIRONMENT
     assert "--engine-dir" in capsys.readouterr().err
-
-
-def test_engine_name_that_would_overwrite_its_sidecar(rtx: None, onnx_file: Path, tmp_path: Path) -> None:
-    options = ("--size", "64x96", "--toolkit", "tensorrt_rtx", "--compute-capability", "portable")
-    assert code_of(onnx_file, *options, "--save-engine", tmp_path / "x.json") == ExitCode.USAGE
 
 
 def test_operator_that_tensorrt_does_not_know(

@@ -110,6 +110,20 @@ def test_onnx(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert described["operators"]["DeformConv"] == 2
 
 
+def test_suffix_in_capitals(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = inspect(capsys, onnx_file.rename(onnx_file.with_name("M.ONNX")))
+    assert code == 0
+    assert "DeformConv: 2" in out
+
+
+@pytest.mark.parametrize("name", ["folder", "folder.engine", "folder.onnx"])
+def test_folder(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / name).mkdir()
+    code, _, err = inspect(capsys, tmp_path / name)
+    assert code == ExitCode.MODEL
+    assert f"{name} is a folder; expected an" in err
+
+
 TENSORRT_10: dict[str, Any] = {
     "Name": "conv",
     "LayerType": "CaskConvolution",

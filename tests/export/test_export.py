@@ -81,10 +81,11 @@ def test_a_graph_that_computes_something_else_is_refused(exported: Paths, checkp
     ("arguments", "code", "message"),
     [
         (["{}/none.pt"], 5, "does not exist"),
-        (["{}/text.pt"], 5, "not a readable checkpoint"),
-        (["{good}", "-o", "{}/m.engine"], 2, "ends in .onnx"),
-        (["{good}", "--data", "{}/none"], 4, "not a folder"),
-        (["{good}", "--data", "{}"], 4, "tiny.png is 5x9; expected at least 9x9"),
+        (["{}/text.pt"], 5, "damaged or not a checkpoint"),
+        (["{good}", "-o", "{}/m.engine"], 2, ".onnx"),
+        (["{good}", "-o", "{}/there.onnx"], 2, "--force"),
+        (["{good}", "-o", "{}/new.onnx", "--data", "{}/none"], 4, "not a folder"),
+        (["{good}", "-o", "{}/new.onnx", "--data", "{}"], 4, "tiny.png is 5x9; expected at least 9x9"),
         (["{good}", "-o", "{}/text.pt/m.onnx"], 3, "cannot be written"),
     ],
 )
@@ -97,7 +98,9 @@ def test_mistakes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "text.pt").write_text("hello")
+    (tmp_path / "there.onnx").write_text("not to be lost")
     cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((5, 9, 3), np.uint8))
     words = [word.format(tmp_path, good=checkpoint("edge-n")) for word in arguments]
     assert edgedeblur.main(["export", *words]) == code
     assert message in capsys.readouterr().err
+    assert (tmp_path / "there.onnx").read_text() == "not to be lost"

@@ -1,4 +1,4 @@
-"""Fixing the size, renaming to the plugin's operator, and reading and writing our ONNX files."""
+"""Fixing the size, renaming to the plugin's operator, and reading our ONNX files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from edgedeblur import ExitCode, Failure
 from export.passes import apply_passes, passes_for
 from export.passes.fix_size import fix_size
-from export.passes.model_file import load_model, model_bytes, save_model
+from export.passes.model_file import load_model, model_bytes
 from export.passes.rename_deform import PLUGIN_DOMAIN, PLUGIN_OP, rename_deform
 from tests.engines.frame_graph import frame_graph
 
@@ -61,18 +61,6 @@ def test_plugin_nodes_say_what_the_parser_needs() -> None:
     assert (fields["group"], fields["offset_group"]) == (1, 1)
     assert model.metadata_props["edgedeblur.deform"] == "plugin"
     model_bytes(model)  # the checker accepts it
-
-
-def test_saved_model_reads_back(tmp_path: Path) -> None:
-    save_model(ir.from_proto(frame_graph()), tmp_path / "m.onnx")
-    assert load_model(tmp_path / "m.onnx").metadata_props["edgedeblur.preset"] == "stand-in"
-
-
-def test_unwritable_file_is_an_environment_failure(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(Failure, match="cannot be written") as caught:
-        save_model(ir.from_proto(frame_graph()), tmp_path / "file" / "m.onnx")
-    assert caught.value.code == ExitCode.ENVIRONMENT
 
 
 def another_model() -> bytes:

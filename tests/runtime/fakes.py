@@ -68,6 +68,8 @@ class SlowSession:
 class KeepingSink:
     """Remembers which frames came; takes `seconds` for each; raises at frame `fail_at`."""
 
+    any_size = True
+
     def __init__(self, seconds: float = 0.0, fail_at: int = -1, error: Exception | None = None) -> None:
         self.seconds, self.fail_at = seconds, fail_at
         self.error = error or RuntimeError("the sink broke")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from edgedeblur import ExitCode
+from edgedeblur import ExitCode, Failure
 from runtime.camera_source import without_credentials
+from runtime.sinks import open_sink
 from runtime.sources import SourceOptions, open_source
 from tests.runtime.conftest import Run, picture
 from tests.runtime.pictures import write_png
@@ -109,6 +113,10 @@ def test_a_picture_too_large_for_any_model(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "code", "words"),
     [
+        ("", ExitCode.USAGE, "has no name"),
+        ("file://", ExitCode.USAGE, "has no name"),
+        (f"test://{'9' * 5000}x48", ExitCode.USAGE, "test://WIDTHxHEIGHT"),
+        ("a" * 300, ExitCode.ENVIRONMENT, "File name too long"),
         ("0", ExitCode.USAGE, "/dev/video0"),
         ("12", ExitCode.USAGE, "/dev/video12"),
         ("test://1x1", ExitCode.USAGE, "16 to 4096"),
@@ -139,8 +147,6 @@ def test_a_closed_port_is_named_without_the_password(run: Run) -> None:
 
 
 def test_a_server_that_never_answers_times_out() -> None:
-    from edgedeblur import Failure
-
     with socket.create_server(("127.0.0.1", 0)) as server:
         # The kernel completes the connection; nobody reads from it.
         start = time.monotonic()
@@ -174,9 +180,36 @@ def test_a_model_that_fails_on_a_frame_keeps_what_was_written(run: Run, tmp_path
     model = write_model(tmp_path / "big.onnx", min_size="30x30")
     for index, size in enumerate([(36, 52), (36, 52), (20, 30)]):
         write_png(tmp_path / "in" / f"{index}.png", picture(index, size))
-    code, _ = run(tmp_path / "in", f"{tmp_path}/out/", "--model", model)
+    code, _ = run(tmp_path / "in", tmp_path / "out.mp4", "--model", model)
     assert code == ExitCode.SOURCE
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png"]
+    assert run(tmp_path / "out.mp4")[1].count("2 delivered") == 1
+
+
+def test_a_picture_too_small_for_the_model_is_left_out_of_pictures(run: Run, tmp_path: Path) -> None:
+    for index, size in enumerate([(8, 40), (36, 52), (4, 4), (20, 30)]):
+        write_png(tmp_path / "in" / f"{index}.png", picture(index, size))
+    code, text = run(tmp_path / "in", f"{tmp_path}/out/", "null://")
+    assert code == 0
+    assert "note: picture '2.png' was left out: frames of 4x4 are too small" in text
+    assert "2 delivered of 4 captured; dropped: 2 too small" in text
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1.png", "3.png"]
+
+
+def test_pictures_that_are_all_too_small_or_damaged(run: Run, tmp_path: Path) -> None:
+    write_png(tmp_path / "in" / "0.png", picture(0, (4, 4)))
+    write_png(tmp_path / "in" / "1.png", picture(0, (5, 5)))
+    (tmp_path / "in" / "2.png").write_bytes(b"damaged")
+    code, text = run(tmp_path / "in", f"{tmp_path}/out/")
+    assert code == ExitCode.SOURCE
+    assert "frames of 4x4 are too small" in text
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_video_of_small_frames_ends_at_its_first(run: Run, tmp_path: Path, video: Path) -> None:
+    model = write_model(tmp_path / "big.onnx", min_size="100x100")
+    code, text = run(video, f"{tmp_path}/out/", "--model", model)
+    assert code == ExitCode.SOURCE
+    assert text.count("too small") == 1
 
 
 @pytest.mark.parametrize(
@@ -186,11 +219,61 @@ def test_a_model_that_fails_on_a_frame_keeps_what_was_written(run: Run, tmp_path
         ["--input-width", "640"],
         ["null://", "null://"],
         ["out.gif"],
+        [""],
+        ["file://"],
         ["rtsp://@:8554/out"],
     ],
 )
 def test_options_that_make_no_sense(run: Run, options: list[str]) -> None:
     assert run("test://64x48", *options)[0] == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--stats", value) for value in ("inf", "nan", "0", "1e300")]
+    + [("--threads", value) for value in ("99999999999", "-1")]
+    + [("--input-rate", value) for value in ("1e400", "1e-12", "1e999999999", "0", "1001", "0/0", "1.2/3", "9" * 5000)],
+)
+def test_numbers_out_of_range(run: Run, capfd: pytest.CaptureFixture[str], option: str, value: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        run("test://64x48", f"{option}={value}")
+    assert end.value.code == ExitCode.USAGE
+    assert f"argument {option}" in capfd.readouterr().err
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Permissions hold for root only once it is somebody else."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody may enter."""
+    (tmp_path / "locked").mkdir(mode=0)
+    yield tmp_path / "locked"
+    (tmp_path / "locked").chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["", "in.mp4", "in.png", "*.png"])
+def test_an_input_without_permission(locked: Path, name: str) -> None:
+    with as_nobody(), pytest.raises(Failure, match=r"no permission to reach .*locked") as caught:
+        open_source(str(locked / name))
+    assert caught.value.code == ExitCode.ENVIRONMENT
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out/", "%06i.png", "new/out.mkv"])
+def test_an_output_without_permission(locked: Path, name: str) -> None:
+    with as_nobody(), pytest.raises(Failure, match=r"no permission to .*locked") as caught:
+        open_sink(f"{locked}/{name}")
+    assert caught.value.code == ExitCode.ENVIRONMENT
 
 
 def test_a_display_needs_a_desktop(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,23 @@ def test_an_old_onnx_runtime_is_named() -> None:
     assert ".gather.onnx" in message
 
 
+def test_a_graph_for_the_plugin_is_not_taken_for_the_standard_operator(tmp_path: Path) -> None:
+    ends = [helper.make_tensor_value_info(end, TensorProto.UINT8, ["h", "w", 3]) for end in ("frame", "sharp")]
+    node = helper.make_node("EdgeDeformConv2d", ["frame"], ["sharp"], domain="edgedeblur")
+    graph = helper.make_graph([node], "plugin", ends[:1], ends[1:])
+    opsets = [helper.make_opsetid("", 19), helper.make_opsetid("edgedeblur", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "plugin.onnx")
+    with pytest.raises(Failure, match=r"only in a TensorRT engine.*edgedeblur export") as caught:
+        OnnxSession(tmp_path / "plugin.onnx")
+    assert caught.value.code == ExitCode.MODEL
+
+
+def test_a_folder_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="is a folder") as caught:
+        OnnxSession(tmp_path)
+    assert caught.value.code == ExitCode.MODEL
+
+
 def test_a_fixed_size_model_names_its_size(tmp_path: Path, model: Path) -> None:
     proto = onnx.load(model)
     for end in (proto.graph.input[0], proto.graph.output[0]):

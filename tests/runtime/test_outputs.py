@@ -134,6 +134,46 @@ def test_pictures_keep_names_or_take_numbers(run: Run, tmp_path: Path) -> None:
     assert run(*names)[0] == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    ("there", "pattern"), [("shot[1]-0000.png", "shot[1]-%04d.png"), ("a*b7.jpg", "a*b%i.jpg"), ("   3.png", "%4d.png")]
+)
+def test_names_with_glob_characters_are_found_too(run: Run, tmp_path: Path, there: str, pattern: str) -> None:
+    (tmp_path / there).write_text("dear")
+    code, text = run("test://64x48", tmp_path / pattern, "--frames", 8)
+    assert code == ExitCode.USAGE
+    assert "--force" in text
+    assert (tmp_path / there).read_text() == "dear"
+    assert run("test://64x48", tmp_path / pattern, "--frames", 8, "--force")[0] == 0
+
+
+def test_other_pictures_are_not_in_the_way(run: Run, tmp_path: Path) -> None:
+    for name in ("shot-x.png", "shot-1.jpg", "another-1.png"):
+        (tmp_path / name).write_text("dear")
+    assert run("test://64x48", tmp_path / "shot-%i.png", "--frames", 1)[0] == 0
+
+
+@pytest.mark.parametrize("pattern", ["%i%i.png", "%04d-%d.jpg"])
+def test_a_pattern_holds_one_number(run: Run, tmp_path: Path, pattern: str) -> None:
+    code, text = run("test://64x48", tmp_path / pattern)
+    assert code == ExitCode.USAGE
+    assert "more than one number" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [("o.mp4", "./o.mp4"), ("o.mp4", "file://o.mp4"), ("o.mp4", "p/../o.mp4"), ("o.mp4", "link.mp4"), ("p", "p/")],
+)
+def test_one_output_in_two_spellings(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, again: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.mp4").symlink_to("o.mp4")
+    (tmp_path / "p").mkdir()
+    code, text = run("test://64x48", name, again)
+    assert code == ExitCode.USAGE
+    assert "the same output twice" in text
+
+
 def test_several_outputs_at_once(run: Run, tmp_path: Path, video: Path) -> None:
     code, text = run(video, tmp_path / "a.mp4", f"{tmp_path}/b/", "null://", "--view", "side-by-side")
     assert code == 0

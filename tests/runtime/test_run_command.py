@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from edgedeblur import main
-from tests.runtime.conftest import Run
+from edgedeblur import ExitCode, main
+from tests.runtime.conftest import Run, picture
+from tests.runtime.pictures import write_png
 from tests.runtime.stand_in import write_model
 
 
@@ -41,6 +42,30 @@ def test_people_get_a_table(run: Run) -> None:
     assert code == 0
     for words in ("frame age", "p50", "p99", "n too small", "unique frames/s", "PSNR", "nearest rank", "frames/s now"):
         assert words in text
+
+
+def printed_to_full_device(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgedeblur", "run", *map(str, arguments)]
+    with open("/dev/full", "w") as full:
+        return subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+
+
+def test_a_summary_that_cannot_be_printed(model: Path) -> None:
+    result = printed_to_full_device("test://64x48", "--frames", 3, "--model", model)
+    assert result.returncode == ExitCode.ENVIRONMENT
+    assert "cannot print the summary: No space left" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Exception ignored" not in result.stderr
+
+
+def test_why_a_run_failed_is_told_even_where_its_summary_cannot_be(model: Path, tmp_path: Path) -> None:
+    for index, size in enumerate([(36, 52), (36, 52), (20, 30)]):
+        write_png(tmp_path / "in" / f"{index}.png", picture(index, size))
+    result = printed_to_full_device(tmp_path / "in", tmp_path / "out.mp4", "--model", model)
+    assert result.returncode == ExitCode.SOURCE
+    assert "2.png is 30x20" in result.stderr
+    assert "cannot print" not in result.stderr
+    assert "Exception ignored" not in result.stderr
 
 
 def test_profile_compares_with_a_bare_loop(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from runtime.sinks import SinkOptions, open_sink
 from runtime.sources import frames_of, open_source
 from runtime.video_sink import VideoSink
 from tests.runtime.conftest import Run, picture, write_video
+from tests.runtime.pictures import write_png
 
 BARS = ((255, 255, 255), (0, 255, 255), (255, 255, 0), (0, 255, 0), (255, 0, 255), (0, 0, 255), (255, 0, 0), (0, 0, 0))
 
@@ -46,6 +47,30 @@ def test_uneven_frame_times_are_kept_exactly(tmp_path: Path, run: Run, suffix: s
     assert [frame.time for frame in frames] == times
     for index, frame in enumerate(frames):
         assert abs(frame.image.astype(float).mean() - picture(index).mean()) < 2
+
+
+@pytest.mark.parametrize("uri", ["test://64x48@29.9999999999", "test://64x48@0.000000000001", "pictures"])
+def test_rates_too_fine_for_an_encoder(tmp_path: Path, run: Run, uri: str) -> None:
+    write_png(tmp_path / "in" / "0.png", picture(0))
+    rate = ["--input-rate", "29.97000000001"] if uri == "pictures" else []
+    assert run(tmp_path / "in" if rate else uri, tmp_path / "out.mp4", "--frames", 1, *rate)[0] == 0
+    assert len(list(frames_of(open_source(str(tmp_path / "out.mp4"))))) == 1
+
+
+def test_sound_that_is_not_copied_is_told(tmp_path: Path, run: Run, video: Path) -> None:
+    with av.open(str(tmp_path / "loud.mkv"), "w") as container:
+        pictures, sound = container.add_stream("mpeg4", rate=30), container.add_stream("pcm_s16le", rate=8000)
+        pictures.height, pictures.width = 36, 52
+        for _ in range(3):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(picture(0), format="bgr24")))
+        beep = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        beep.sample_rate = 8000
+        container.mux(sound.encode(beep))
+        container.mux([*pictures.encode(None), *sound.encode(None)])
+    code, text = run(tmp_path / "loud.mkv")
+    assert code == 0
+    assert "note: the sound of" in text
+    assert "the sound of" not in run(video)[1]
 
 
 def test_matroska_keeps_times_to_the_millisecond(tmp_path: Path, run: Run, video: Path) -> None:

@@ -47,6 +47,12 @@ def test_psnr_is_scikit_images() -> None:
     assert psnr(black, white) == 0
 
 
+@pytest.mark.parametrize("other", [AFTER[1:], AFTER[:, :, :1], AFTER.astype(np.float32)])
+def test_psnr_refuses_what_it_cannot_compare(other: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="two uint8 pictures of one shape"):
+        psnr(BEFORE, other)
+
+
 def test_quality_is_measured_where_there_is_a_reference() -> None:
     quality = Quality()
     quality.add(BEFORE, AFTER, None)

@@ -1,0 +1,106 @@
+"""The gate of FP16: its graph must compute what the FP32 graph computes, tried on the CPU before an engine is built.
+
+The engine itself is compared on the device; this catches a network whose values do not fit FP16 where there is none.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedeblur import ExitCode, Failure
+from export.passes import apply_passes, passes_for
+from export.passes.model_file import model_bytes, model_from_bytes
+from runtime.quality import MOST_DB, psnr
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Image = npt.NDArray[np.uint8]
+
+DEFAULT_MIN_PSNR = 45.0  # dB; the edge networks reach 72 to 76, an overflow falls far below
+LARGEST = (360, 640)  # (height, width) tried, so that the gate takes seconds on a small CPU
+CELLS = (1, 4, 16, 64)  # pixels on a side: the sizes of texture in the noise frame
+
+
+def check_fp16(measured: float | None, minimum: float) -> None:
+    """Raises Failure (QUALITY) when `measured`, in dB, is under `minimum`; None was not measured."""
+    if measured is not None and measured < minimum:
+        raise Failure(
+            f"the FP16 graph's output is {measured:.1f} dB from the FP32 graph's; expected at least {minimum:g} dB: "
+            "build with --precision fp32, or with a lower --min-psnr",
+            ExitCode.QUALITY,
+        )
+
+
+def measure_fp16(data: bytes, path: Path, size: tuple[int, int]) -> float | None:
+    """PSNR in dB between the FP16 and the FP32 graph's output, the lower of two frames, at most MOST_DB.
+
+    `data` is the FP32 file at `path`, `size` the (height, width) built. None, with the reason printed, where ONNX
+    Runtime is missing or cannot run them. Raises Failure (MODEL) when there is no FP16 graph.
+    """
+    tried = (min(size[0], LARGEST[0]), min(size[1], LARGEST[1]))
+    # The very graph that is built when its size is tried; else the dynamic one, whose long sums are FP32 like those of
+    # the larger size.
+    half = _graph(data, path, "gather", "fp16", size if tried == size else None)
+    try:
+        found, exact = _session(half), _reference(data, path)
+        lowest = min(psnr(_sharp(found, frame), _sharp(exact, frame)) for frame in probe_frames(tried))
+    except Exception as error:  # ONNX Runtime raises many private types; without it there is ImportError
+        reason = str(error).strip().split("\n")[0][:200]
+        print(f"gate: FP16 was not compared with FP32, ONNX Runtime did not run: {reason}", file=sys.stderr)
+        return None
+    return round(min(lowest, MOST_DB), 2)
+
+
+def probe_frames(size: tuple[int, int]) -> tuple[Image, Image]:
+    """Two (height, width, 3) frames that are always the same: noise at every scale, and ramps with hard edges."""
+    return _textured_noise(size), _ramps_and_edges(size)
+
+
+def _textured_noise(size: tuple[int, int]) -> Image:
+    random, total = np.random.default_rng(0), np.zeros((*size, 3))
+    for cell in CELLS:
+        coarse = random.random((size[0] // cell + 1, size[1] // cell + 1, 3))
+        total += coarse.repeat(cell, axis=0).repeat(cell, axis=1)[: size[0], : size[1]]
+    return (total * (255 / len(CELLS))).astype(np.uint8)
+
+
+def _ramps_and_edges(size: tuple[int, int]) -> Image:
+    """Ramps of another direction in each channel; black and white squares on them, so every value is there."""
+    down, across = (np.linspace(0, 255, side) for side in size)
+    ramps = np.stack(np.broadcast_arrays(down[:, None], across, (down[:, None] + across) / 2), axis=-1)
+    rows, columns = (np.arange(side) // 16 for side in size)
+    squares = (rows[:, None] % 4 == 1) & (columns % 4 == 1)
+    ramps[squares] = np.where((rows[:, None] + columns) // 4 % 2, 255.0, 0.0)[squares][:, None]
+    return ramps.astype(np.uint8)
+
+
+def _reference(data: bytes, path: Path) -> onnxruntime.InferenceSession:
+    """The canonical FP32 graph; its Gather form where ONNX Runtime is older than 1.25 and lacks DeformConv."""
+    try:
+        return _session(data)
+    except Exception as error:  # ONNX Runtime raises many private types
+        if "DeformConv" not in str(error):
+            raise
+    return _session(_graph(data, path, "gather", "fp32", None))
+
+
+def _graph(data: bytes, path: Path, deform: str, precision: str, size: tuple[int, int] | None) -> bytes:
+    return model_bytes(apply_passes(model_from_bytes(data, path), passes_for(deform, precision, size)))
+
+
+def _session(data: bytes) -> onnxruntime.InferenceSession:
+    import onnxruntime  # only here: finding an existing engine needs none
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # it warns of Casts it adds where the CPU has no FP16 kernel; errors are raised
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _sharp(session: Any, frame: Image) -> Image:
+    return np.asarray(session.run(["sharp"], {"frame": frame})[0], dtype=np.uint8)
