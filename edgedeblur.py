@@ -114,7 +114,8 @@ def _run_verb(verb: str, arguments: Sequence[str]) -> int:
         prog=f"edgedeblur {verb}", description=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     command.add_arguments(parser)
-    code = int(command.run(parser.parse_args(arguments)))
+    # Intermixed: an option may stand between the input and the outputs.
+    code = int(command.run(parser.parse_intermixed_args(arguments)))
     sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
     return code
 

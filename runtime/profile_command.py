@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edgedeblur profile`."""
     parser.formatter_class = argparse.HelpFormatter  # the defaults are said in words where there are any
     parser.add_argument(
-        "input", nargs="?", default="test://640x360", help="where the frames come from (default: %(default)s)"
+        "input", nargs="?", default="test://640x360", help="where the frames come from (default: test://640x360)"
     )
     add_model_arguments(parser)
     parser.add_argument("--frames", type=int, default=60, help="frames in one repeat (default: %(default)s)")

@@ -32,6 +32,11 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
     assert f"edgedeblur {verb}" in capsys.readouterr().out
 
 
+def test_options_may_stand_between_input_and_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "test://64x48", "--frames", "2", "null://", "--view", "split"]) == 0
+    assert "2 delivered" in capsys.readouterr().out
+
+
 def test_a_package_with_one_verb_needs_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"], package="export")
