@@ -121,6 +121,10 @@ def _check_options(args: argparse.Namespace) -> None:
         raise Failure(
             f"--save-engine is '{args.save_engine}'; expected a file name ending in {' or '.join(ENGINE_SUFFIXES)}"
         )
+    if args.timing_cache is not None and args.timing_cache.suffix not in (".timing", ".cache"):
+        raise Failure(
+            f"--timing-cache is '{args.timing_cache}', which is written to; expected a name ending in .timing"
+        )
 
 
 def _build(

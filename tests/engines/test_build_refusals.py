@@ -81,6 +81,15 @@ def test_workspace(onnx_file: Path, value: str, capsys: pytest.CaptureFixture[st
     assert "at most 1024" in capsys.readouterr().err
 
 
+def test_a_timing_cache_is_never_written_over_something_else(
+    onnx_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = onnx_file.read_bytes()
+    assert code_of(onnx_file, "--size", "64x96", f"--timing-cache={onnx_file}") == ExitCode.USAGE
+    assert "ending in .timing" in capsys.readouterr().err
+    assert onnx_file.read_bytes() == before
+
+
 def test_calibration_that_is_not_json(rtx: None, onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = frame_graph()
     helper.set_model_props(model, {"edgedeblur.schema": "1", "edgedeblur.calibration": "mse, 32 frames"})
