@@ -129,7 +129,10 @@ def check_tensorrt_rtx_runs() -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         engine = Path(folder) / "edge-n.engine"
         words = ["build", str(model), "--size", "360x640", "--toolkit", "tensorrt_rtx", "--save-engine", str(engine)]
-        assert edgedeblur.main(words) == 0
+        code = edgedeblur.main(words)
+        if code == edgedeblur.ExitCode.ENVIRONMENT:
+            raise SkipCheck(f"TensorRT-RTX does not build for {torch.cuda.get_device_name()}; its message is above")
+        assert code == 0
         runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
         plan = runtime.deserialize_cuda_engine(engine.read_bytes())
     assert plan is not None, "the engine does not load on this GPU"
