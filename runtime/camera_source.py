@@ -14,7 +14,7 @@ from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns, size_text
 from runtime.sources import SourceOptions
 from runtime.stop import Stop
-from runtime.video_io import bgr_of, pictures_of, quiet, reason
+from runtime.video_io import bgr_of, pictures_of, quiet, reason, stream_text
 
 if TYPE_CHECKING:
     import av
@@ -42,9 +42,7 @@ class CameraSource:
         self._index = 0
 
     def describe(self) -> str:
-        codec = self._stream.codec_context
-        rate = f"{float(self.frame_rate):.2f} frames/s" if self.frame_rate else "unknown rate"
-        return f"{self._name}, {codec.name} {size_text((codec.height, codec.width))}, {rate}"
+        return stream_text(self._name, self._stream, self.frame_rate)
 
     def read(self, stop: Stop) -> Frame | None:
         """The next frame; None when the stream ends or once `stop` is set.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +46,13 @@ def pictures_of(
             return
         except av.error.InvalidDataError:
             on_corrupt()
+
+
+def stream_text(name: str, stream: av.VideoStream, rate: Fraction | None) -> str:
+    """A stream in one line for people."""
+    codec = stream.codec_context
+    pace = f"{float(rate):.2f} frames/s" if rate else "unknown rate"
+    return f"{name}, {codec.name} {size_text((codec.height, codec.width))}, {pace}"
 
 
 def bgr_of(picture: av.VideoFrame) -> Image:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedeblur import ExitCode, Failure
-from runtime.frame import Frame, now_ns, size_text
+from runtime.frame import Frame, now_ns
 from runtime.sources import SourceOptions
 from runtime.stop import Stop
-from runtime.video_io import bgr_of, check_sides, pictures_of, quiet, reason
+from runtime.video_io import bgr_of, check_sides, pictures_of, quiet, reason, stream_text
 
 if TYPE_CHECKING:
     import av
@@ -37,9 +37,7 @@ class VideoSource:
         self._index = 0
 
     def describe(self) -> str:
-        codec = self._stream.codec_context
-        rate = f"{float(self.frame_rate):.2f} frames/s" if self.frame_rate else "unknown rate"
-        return f"{self._path}, {codec.name} {size_text((codec.height, codec.width))}, {rate}"
+        return stream_text(str(self._path), self._stream, self.frame_rate)
 
     def read(self, stop: Stop) -> Frame | None:
         """The next frame that can be decoded; None at the end or once `stop` is set.
