@@ -57,7 +57,8 @@ def _onnx_model(path: Path) -> tuple[Deblur, Size]:
         raise Failure(
             f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__}: {error}", ExitCode.MODEL
         ) from error
-    if [item.name for item in session.get_inputs()] != ["frame"]:
+    contract = [(item.name, item.type) for item in (*session.get_inputs(), *session.get_outputs())]
+    if contract != [("frame", "tensor(uint8)"), ("sharp", "tensor(uint8)")]:
         raise Failure(
             f"{path} is not a frame-in, frame-out model; expected one from `edgedeblur export`", ExitCode.MODEL
         )

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 import torch
 
@@ -22,6 +24,7 @@ from training.deadleaves import dead_leaves
 from training.loop import TrainConfig, Trainer
 from training.schedule import learning_rate
 
+FOREIGN_MODEL = '<ir_version: 9, opset_import: ["" : 19]> g (float[1] frame) => (float[1] sharp) { sharp = Abs(frame) }'
 TINY = ["--patch", "32", "--batch", "2", "--val-crops", "2", "--workers", "0", "--device", "cpu"]
 
 
@@ -169,6 +172,8 @@ def bad(tmp_path: Path) -> Path:
     (tmp_path / "noise.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
     torch.save({"weights": 1}, tmp_path / "other.pt")
     torch.save({"schema": 1}, tmp_path / "bare.pt")
+    (tmp_path / "noise.onnx").write_bytes(b"not a model")
+    onnx.save(onnx.parser.parse_model(FOREIGN_MODEL), tmp_path / "foreign.onnx")
     (tmp_path / "small").mkdir()
     cv2.imwrite(str(tmp_path / "small" / "a.png"), sharp[:4, :4])
     (tmp_path / "folder" / "a.png").mkdir(parents=True)
@@ -209,6 +214,8 @@ def bad(tmp_path: Path) -> Path:
         ("val --model {}/m.engine --data {}/sizes", 2, "expected a .pt or an .onnx"),
         ("val --model {}/other.pt --data {}/sizes", 5, "has schema None"),
         ("val --model {}/none.onnx --data {}/sizes", 5, "does not exist"),
+        ("val --model {}/noise.onnx --data {}/good", 5, "cannot be loaded by ONNX Runtime"),
+        ("val --model {}/foreign.onnx --data {}/good", 5, "not a frame-in, frame-out model"),
     ],
 )
 def test_mistakes_get_a_message_and_their_code(
