@@ -14,7 +14,15 @@ from calibration.layers import quantisable_convolutions
 from calibration.observe import observe, open_session
 from calibration.quantise import quantise
 from edgedeblur import ExitCode, Failure
-from export.passes.model_file import DEFORM_KEY, PRECISION_KEY, check_onnx_output, load_model, save_model
+from export.passes.model_file import (
+    CALIBRATION_KEY,
+    DEFORM_KEY,
+    PRECISION_KEY,
+    check_onnx_output,
+    load_model,
+    save_model,
+    smallest_size,
+)
 from runtime.quality import psnr
 
 
@@ -42,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = arguments.output or arguments.model.with_suffix(".int8.onnx")
     check_onnx_output(output, arguments.model, arguments.force)
     model = _canonical_model(arguments.model)
-    frames = calibration_frames(arguments.data, arguments.frames, _min_size(model))
+    frames = calibration_frames(arguments.data, arguments.frames, smallest_size(model.metadata_props))
     expected = _outputs(model, frames)
     convolutions = quantisable_convolutions(model.graph)
     names = sorted({str(node.inputs[0].name) for node in convolutions if node.inputs[0] is not None})
@@ -50,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     quantise(model, convolutions, {name: METHODS[arguments.method](histograms[name]) for name in names})
     worst = _gate(arguments.min_psnr, expected, _outputs(model, frames), output)
     made = {"method": arguments.method, "frames": len(frames), "worst_psnr_to_fp32": round(worst, 2)}
-    model.metadata_props["edgedeblur.calibration"] = json.dumps(made)
+    model.metadata_props[CALIBRATION_KEY] = json.dumps(made)
     save_model(model, output)
     everything = sum(node.op_type == "Conv" for node in model.graph)
     print(
@@ -75,11 +83,6 @@ def _canonical_model(path: Path) -> ir.Model:
             ExitCode.MODEL,
         )
     return model
-
-
-def _min_size(model: ir.Model) -> tuple[int, int]:
-    height, width = model.metadata_props.get("edgedeblur.min_size", "1x1").split("x")
-    return int(height), int(width)
 
 
 def _outputs(model: ir.Model, frames: list[Image]) -> list[Image]:

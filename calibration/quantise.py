@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from calibration.histogram import LEVELS
+from export.passes.model_file import PRECISION_KEY
 
 SMALLEST_SCALE = 6.1e-5  # the smallest normal FP16: scales may become FP16 later
 
@@ -31,7 +32,7 @@ def quantise(model: ir.Model, convolutions: Sequence[ir.Node], ranges: Mapping[s
         node.replace_input_with(0, shared[activation])
         node.replace_input_with(1, _quantised_weight(model.graph, node))
     model.graph.sort()
-    model.metadata_props["edgedeblur.precision"] = "int8"
+    model.metadata_props[PRECISION_KEY] = "int8"
     return model
 
 

@@ -17,10 +17,10 @@ from engines.build import AskedTwice, BuildConfig, engine_from_onnx
 from engines.existing import ENGINE_SUFFIXES, check_replaceable, find_existing
 from engines.files import build_lock, make_folder, write_together
 from engines.precision_gate import DEFAULT_MIN_PSNR, check_fp16, measure_fp16
-from engines.sidecar import CALIBRATION_KEY, calibration_of, sidecar_bytes, sidecar_of, tool_version
+from engines.sidecar import calibration_of, sidecar_bytes, sidecar_of, tool_version
 from engines.sizes import check_size, parse_size
 from engines.toolkit import MODULES, Toolkit, find_toolkit
-from export.passes.model_file import PRECISION_KEY, model_from_bytes, read_model_bytes
+from export.passes.model_file import CALIBRATION_KEY, PRECISION_KEY, model_from_bytes, read_model_bytes
 
 MIB = 1 << 20
 LARGEST_WORKSPACE = 1024  # GiB; no GPU has as much, and TensorRT counts bytes in 64 bits

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edgedeblur import ExitCode, Failure
 from export.passes import apply_passes, passes_for
 from export.passes.model_file import model_bytes, model_from_bytes
+from runtime.onnx_session import session_options
 from runtime.quality import MOST_DB, psnr
 
 if TYPE_CHECKING:
@@ -97,9 +98,7 @@ def _graph(data: bytes, path: Path, deform: str, precision: str, size: tuple[int
 def _session(data: bytes) -> onnxruntime.InferenceSession:
     import onnxruntime  # only here: finding an existing engine needs none
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # it warns of Casts it adds where the CPU has no FP16 kernel; errors are raised
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(data, session_options(), providers=["CPUExecutionProvider"])
 
 
 def _sharp(session: Any, frame: Image) -> Image:

@@ -13,10 +13,10 @@ from edgedeblur import ExitCode, Failure
 from engines.artefact import key_of
 from engines.build import BuiltEngine
 from engines.toolkit import Toolkit
+from export.passes.model_file import CALIBRATION_KEY
 
 SCHEMA = "edgedeblur.engine/1"
 PREFIX = "edgedeblur."
-CALIBRATION_KEY = f"{PREFIX}calibration"
 
 
 def tool_version() -> str:

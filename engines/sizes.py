@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 
 from edgedeblur import Failure
+from export.passes.model_file import smallest_size
 
 # Sampling indices are int32 rows of a coarse feature map; 8K video is 4320x7680. Beyond this no GPU has the memory.
 LARGEST_SIDE = 16384
-MIN_SIZE_KEY = "edgedeblur.min_size"
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -21,8 +21,8 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def check_size(size: tuple[int, int], metadata: Mapping[str, str]) -> None:
-    """Raises Failure (USAGE) when the model cannot take frames of `size`."""
-    smallest = parse_size(metadata.get(MIN_SIZE_KEY, "1x1"))
+    """Raises Failure (USAGE) when the model cannot take `size`, (MODEL) when it does not say what it takes."""
+    smallest = smallest_size(metadata)
     if size[0] < smallest[0] or size[1] < smallest[1]:
         raise Failure(f"--size is {_text(size)}; this model takes {_text(smallest)} (height x width) or more")
     if max(size) > LARGEST_SIDE:

@@ -89,6 +89,16 @@ def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
             raise Failure(f"model '{path}' does not exist; give an .onnx file, or auto", ExitCode.MODEL)
     import onnxruntime
 
+    try:
+        return onnxruntime.InferenceSession(str(path), session_options(threads), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises many private types
+        raise Failure(_load_message(path, str(error), onnxruntime.__version__), ExitCode.MODEL) from error
+
+
+def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
+    """How ONNX Runtime computes our models on a CPU. threads: 0 lets it take all cores."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is raised, so nothing needs to be logged as well
@@ -100,10 +110,7 @@ def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
     # Fused INT8 convolutions saturate on CPUs that have AVX2 but no VNNI and cost about 7 dB; without the fusion
     # the Q/DQ graph is computed as written. Models without Q/DQ are not touched by it.
     options.add_session_config_entry("session.disable_quant_qdq", "1")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises many private types
-        raise Failure(_load_message(path, str(error), onnxruntime.__version__), ExitCode.MODEL) from error
+    return options
 
 
 def _load_message(path: Path, error: str, version: str) -> str:

@@ -149,6 +149,7 @@ def _hold_out(items: list[Item]) -> tuple[list[Item], list[Item]]:
 
 def _read_photos(paths: list[Path], patch: int) -> dict[str, Image]:
     photos: dict[str, Image] = {}
+    used = 0
     for path in paths:
         try:
             photo = read_picture(path)
@@ -157,7 +158,8 @@ def _read_photos(paths: list[Path], patch: int) -> dict[str, Image]:
             print(f"skipped: {failure}", file=sys.stderr)
             continue
         photos[path.name] = photo
-        if sum(image.nbytes for image in photos.values()) > _PHOTO_MEMORY:
+        used += photo.nbytes
+        if used > _PHOTO_MEMORY:
             print(f"kept the first {len(photos)} of {len(paths)} photographs: memory limit reached", file=sys.stderr)
             break
     if not photos:

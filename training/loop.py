@@ -123,13 +123,14 @@ class Trainer:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self._count_skipped(bool(torch.isfinite(norm)), loss.item())
-        if torch.isfinite(norm):
+        value, finite = loss.item(), bool(torch.isfinite(norm))
+        self._count_skipped(finite, value)
+        if finite:
             self.scaler.step(self.optimiser)
             self.average.update_parameters(self.network)
         self.scaler.update()  # also lowers the scale after an overflow, which is how half precision recovers
         self.step += 1
-        return loss.item()
+        return value
 
     def _count_skipped(self, finite: bool, loss: float) -> None:
         self.skipped = 0 if finite else self.skipped + 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -14,6 +16,8 @@ from export.passes.whole_files import cannot_write, check_regular, temporary_nam
 SCHEMA_KEY = "edgedeblur.schema"
 PRECISION_KEY = "edgedeblur.precision"
 DEFORM_KEY = "edgedeblur.deform"
+MIN_SIZE_KEY = "edgedeblur.min_size"
+CALIBRATION_KEY = "edgedeblur.calibration"
 FRAME, SHARP = "frame", "sharp"
 
 
@@ -53,6 +57,15 @@ def model_from_bytes(data: bytes, path: Path) -> ir.Model:
         ) from error
     _check_ours(model, path)
     return model
+
+
+def smallest_size(metadata: Mapping[str, str]) -> tuple[int, int]:
+    """The smallest (height, width) a model takes, by its metadata. Raises Failure (MODEL) when that is no size."""
+    text = metadata.get(MIN_SIZE_KEY, "1x1")
+    size = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
+    if size is None:
+        raise Failure(f"the model's {MIN_SIZE_KEY} is '{text}'; expected HEIGHTxWIDTH: export it again", ExitCode.MODEL)
+    return int(size[1]), int(size[2])
 
 
 def save_model(model: ir.Model, path: Path) -> None:
