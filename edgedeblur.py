@@ -15,7 +15,7 @@ from types import FrameType
 
 VERBS = {
     "train": ("training.train_command", "train a network on your pairs, or on blur made from your sharp photographs"),
-    "val": ("training.val_command", "measure PSNR and SSIM of a .pt or .onnx model on blurred/sharp pairs"),
+    "val": ("training.evaluation.val_command", "measure PSNR and SSIM of a .pt or .onnx model on blurred/sharp pairs"),
     "presets": ("training.presets_command", "list the networks of the family with their parameters and MACs"),
     "export": ("export.export_command", "turn a checkpoint into ONNX and prove that it computes the same"),
     "calibrate": ("calibration.calibrate_command", "make an INT8 graph from frames and refuse it if it loses quality"),

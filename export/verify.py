@@ -12,11 +12,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from edgedeblur import ExitCode, Failure
-from training.deadleaves import dead_leaves
-from training.evaluate import torch_model
-from training.metrics import psnr
+from training.data.pictures import check_size, picture_paths, read_picture
+from training.evaluation.evaluate import torch_model
+from training.evaluation.metrics import psnr
 from training.network import SAPHNet
-from training.pictures import check_size, picture_paths, read_picture
+from training.synthesis.deadleaves import dead_leaves
 
 Image = NDArray[np.uint8]
 MAX_DIFFERENCE = 1  # grey levels: rounding may fall either way, nothing else may differ

@@ -61,8 +61,12 @@ class ContentAware(nn.Module):
             return self.attention(x, x)
         if self.attention is None:
             return self.filter(x)
-        share = torch.sigmoid(self.fusion(x)) if self.fusion is not None else 0.5
+        share = self.fusion_map(x)
         return share * self.attention(x, x) + (1 - share) * self.filter(x)
+
+    def fusion_map(self, x: Tensor) -> Tensor:
+        """F, the share of the global branch: (B, 1, H, W) in [0, 1], or the scalar ½ where it is not learnt."""
+        return torch.sigmoid(self.fusion(x)) if self.fusion is not None else x.new_tensor(0.5)
 
 
 class ResidualBlock(nn.Module):

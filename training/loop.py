@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader
 from edgedeblur import ExitCode, Failure
 from training.checkpoint import save_checkpoint
 from training.config import ModelConfig
-from training.data import Crop, Pairs, Sample, Samples, collate
-from training.evaluate import crop_metrics
+from training.data.pairs import Pairs
+from training.data.samples import Crop, Sample, Samples, collate
+from training.evaluation.evaluate import crop_metrics
 from training.losses import deblurring_loss
 from training.network import SAPHNet
 from training.progress import Progress
@@ -98,7 +99,7 @@ class Trainer:
 
     def _batches(self, pairs: Pairs) -> Iterator[Sample]:
         config = self.config
-        samples = Samples(pairs, config.seed, self.step * config.batch, config.steps * config.batch)
+        samples = Samples(pairs, config.patch, config.seed, self.step * config.batch, config.steps * config.batch)
         return iter(
             DataLoader(
                 samples,
@@ -117,8 +118,8 @@ class Trainer:
             group["lr"] = learning_rate(self.step, config.steps, config.lr)
         blurred, sharp = (images.to(config.device, non_blocking=True) for images in (blurred, sharp))
         with torch.autocast(config.device.split(":")[0], enabled=config.amp):
-            output = self.network(blurred)
-        loss = deblurring_loss(output.float(), sharp)
+            outputs = self.network.outputs(blurred)
+        loss = deblurring_loss([output.float() for output in outputs], sharp)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimiser)

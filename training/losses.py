@@ -17,6 +17,7 @@ def frequency(output: Tensor, target: Tensor) -> Tensor:
     return torch.view_as_real(difference).abs().mean()
 
 
-def deblurring_loss(output: Tensor, target: Tensor, frequency_weight: float = 0.1) -> Tensor:
-    """Charbonnier + weight · frequency; a scalar."""
-    return charbonnier(output, target) + frequency_weight * frequency(output, target)
+def deblurring_loss(outputs: list[Tensor], target: Tensor, frequency_weight: float = 0.1) -> Tensor:
+    """Charbonnier + weight · frequency, summed over what the hierarchy's levels restored; a scalar."""
+    losses = [charbonnier(output, target) + frequency_weight * frequency(output, target) for output in outputs]
+    return torch.stack(losses).sum()

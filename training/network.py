@@ -108,6 +108,14 @@ class SAPHNet(nn.Module):
 
     def residual(self, image: Tensor) -> Tensor:
         """What level 1 adds to the image: (B, 3, H, W)."""
+        return self._residuals(image)[-1]
+
+    def outputs(self, image: Tensor) -> list[Tensor]:
+        """The whole image as each level restored it, finest patches first, level 1 last: (B, 3, H, W) each."""
+        return [image + residual for residual in self._residuals(image)]
+
+    def _residuals(self, image: Tensor) -> list[Tensor]:
+        residuals = []
         residual, finer = torch.zeros((), dtype=image.dtype, device=image.device), None
         for level in reversed(range(self.config.levels)):
             grid, coarser = PATCH_GRIDS[level], PATCH_GRIDS[max(level - 1, 0)]
@@ -117,7 +125,8 @@ class SAPHNet(nn.Module):
                 features[-1] = self.exchanges[level](features[-1], finer)
             features = [_regrid(feature, grid, coarser) for feature in features]
             residual, finer = self.decoders[level](features), features[-1]
-        return residual
+            residuals.append(join_patches(residual, coarser))
+        return residuals
 
 
 def _regrid(x: Tensor, grid: Grid, coarser: Grid) -> Tensor:

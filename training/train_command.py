@@ -13,7 +13,8 @@ import torch
 from edgedeblur import ExitCode, Failure
 from training.checkpoint import read_checkpoint
 from training.config import PRESETS
-from training.data import Crop, Pairs, identity, open_pairs, validation_crops
+from training.data.pairs import Pairs, open_pairs
+from training.data.samples import Crop, identity, validation_crops
 from training.device import usable_device
 from training.loop import TrainConfig, Trainer
 
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     content = read_checkpoint(checkpoint) if checkpoint else None
     pairs, validation = open_pairs(arguments.data, arguments.patch, arguments.val_data)
     config = _config(arguments, identity(pairs))
-    crops = validation_crops(validation, config.seed, config.validation_crops)
+    crops = validation_crops(validation, config.patch, config.seed, config.validation_crops)
     if arguments.data is None:
         print("no --data: training on dead-leaves pictures; give a folder for weights worth using", file=sys.stderr)
     folder = checkpoint.parent if checkpoint else _new_folder(arguments.project, arguments.name or arguments.preset)

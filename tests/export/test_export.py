@@ -17,8 +17,8 @@ from edgedeblur import ExitCode, Failure
 from export.verify import compare, verification_frames
 from training.checkpoint import load_network
 from training.config import PRESETS
-from training.deadleaves import dead_leaves
-from training.evaluate import torch_model
+from training.evaluation.evaluate import torch_model
+from training.synthesis.deadleaves import dead_leaves
 
 Paths = Callable[[str], Path]
 

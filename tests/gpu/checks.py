@@ -87,8 +87,8 @@ def check_a_training_step_with_amp() -> Measured:
     losses = []
     for _ in range(20):
         with torch.autocast("cuda"):
-            output = network(blurred)
-        loss = deblurring_loss(output.float(), sharp)
+            outputs = network.outputs(blurred)
+        loss = deblurring_loss([output.float() for output in outputs], sharp)
         optimiser.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimiser)

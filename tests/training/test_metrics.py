@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from training.metrics import psnr, ssim
+from training.evaluation.metrics import psnr, ssim
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.deadleaves import dead_leaves
-from training.metrics import psnr
-from training.synth import SynthConfig, synthesise
-from training.trajectory import random_trajectory
+from training.evaluation.metrics import psnr
+from training.synthesis.deadleaves import dead_leaves
+from training.synthesis.synth import SynthConfig, synthesise
+from training.synthesis.trajectory import random_trajectory
 
 PHOTOS = [dead_leaves(np.random.default_rng(seed), (150, 190), leaves=200) for seed in range(2)]
 QUIET = SynthConfig(size=(48, 80), noise=(0.0, 0.0), softness=(0.0, 0.0), sharp_share=0.0)

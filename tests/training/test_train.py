@@ -19,10 +19,11 @@ import torch
 import edgedeblur
 from training.checkpoint import load_network
 from training.config import PRESETS
-from training.data import open_pairs, validation_crops
-from training.deadleaves import dead_leaves
+from training.data.pairs import open_pairs
+from training.data.samples import validation_crops
 from training.loop import TrainConfig, Trainer
 from training.schedule import learning_rate
+from training.synthesis.deadleaves import dead_leaves
 
 FOREIGN_MODEL = '<ir_version: 9, opset_import: ["" : 19]> g (float[1] frame) => (float[1] sharp) { sharp = Abs(frame) }'
 TINY = ["--patch", "32", "--batch", "2", "--val-crops", "2", "--workers", "0", "--device", "cpu"]
@@ -131,7 +132,7 @@ def test_interrupting_saves(tmp_path: Path) -> None:
 
 def test_samples_depend_on_their_index_alone_and_validation_is_apart(pairs: Path) -> None:
     training, validation = open_pairs(pairs, 32)
-    one, again = (validation_crops(validation, 1, 3) for _ in range(2))
+    one, again = (validation_crops(validation, 32, 1, 3) for _ in range(2))
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(one, again, strict=True))
     assert not set(training.paths) & set(validation.paths)  # type: ignore[union-attr]
 

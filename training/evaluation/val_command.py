@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from edgedeblur import ExitCode, Failure
+from training.data.pictures import pair_paths, read_pair
 from training.device import usable_device
-from training.evaluate import open_model, pair_metrics
-from training.metrics import SSIM_WINDOW
-from training.pictures import pair_paths, read_pair
+from training.evaluation.evaluate import open_model, pair_metrics
+from training.evaluation.metrics import SSIM_WINDOW
 
 _COLUMNS = ("psnr_blurred", "psnr", "ssim_blurred", "ssim")
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgedeblur import ExitCode, Failure
 from training.checkpoint import load_network
+from training.evaluation.metrics import psnr, ssim
 from training.frame_model import FrameModel
-from training.metrics import psnr, ssim
 from training.network import SAPHNet
 
 Image = NDArray[np.uint8]

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.trajectory import Trajectory, random_trajectory
+from training.synthesis.trajectory import Trajectory, random_trajectory
 
 Image = NDArray[np.uint8]
 Linear = NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""What the network looks at, and what each of its parts is worth (the analyses of the paper)."""

@@ -1,0 +1,1 @@
+"""A virtual camera: blurred/sharp pairs made from sharp photographs."""
