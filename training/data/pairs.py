@@ -1,25 +1,31 @@
-"""Where pairs come from: folders of blurred/sharp pictures, or sharp photographs that a virtual camera blurs."""
+"""Where pairs come from: sets on disk, sharp videos, or sharp photographs that a virtual camera blurs."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import default_collate
 
 from edgedeblur import ExitCode, Failure
-from training.data.pictures import check_size, has_pairs, pair_paths, picture_paths, read_pair, read_picture
+from training.data.datasets import SHAPES, PairSet, find_pairs, is_pairs
+from training.data.pictures import SUFFIXES, check_size, files, read_pair, read_picture
+from training.data.video_frames import SUFFIXES as VIDEO_SUFFIXES
+from training.data.video_pairs import VideoConfig, VideoPairs, read_clips, split_targets, targets_of
 from training.synthesis.deadleaves import dead_leaves
-from training.synthesis.synth import SynthConfig, synthesise
+from training.synthesis.synth import Scene, SynthConfig, draw_scene, pictures, render
 
 Image = NDArray[np.uint8]
 Item = TypeVar("Item")
 _DEFAULT = SynthConfig()
 # Validation is about blur: one crop that was sharp before would outweigh ten blurred ones in a mean of decibels.
 _BLURRED = SynthConfig(sharp_share=0.0)
+_MOVING = VideoConfig(anywhere_share=0.0)
 _PHOTO_MEMORY = 4 * 2**30  # bytes of decoded photographs kept
 
 
@@ -33,15 +39,20 @@ class SyntheticPairs:
 
     def sample(self, rng: np.random.Generator, patch: int) -> tuple[Image, Image]:
         """A new (blurred, sharp) pair, (patch, patch, 3) uint8 BGR."""
-        return synthesise(self.photos, rng, dataclasses.replace(self.config, size=(patch, patch)))
+        return pictures(*render(default_collate([self.scene(rng, patch)])))
+
+    def scene(self, rng: np.random.Generator, patch: int) -> Scene:
+        """The same pair before it is rendered: the cheap part, so that a GPU can do the rest for a whole batch."""
+        return draw_scene(self.photos, rng, dataclasses.replace(self.config, size=(patch, patch)))
 
 
 class FolderPairs:
     """Random crops, flips and quarter turns of pairs on disk."""
 
-    def __init__(self, paths: list[tuple[Path, Path]]) -> None:
-        self.paths = paths
-        self.names = [blurred.name for blurred, _ in paths]
+    def __init__(self, found: PairSet) -> None:
+        self.paths = [(pair.blurred, pair.sharp) for pair in found.pairs]
+        # With the layout, which says the split and the variant: GoPro's frames have the same names in all variants.
+        self.names = [f"{found.layout}: {pair.name}" for pair in found.pairs]
 
     def sample(self, rng: np.random.Generator, patch: int) -> tuple[Image, Image]:
         """A random crop of a random pair, (patch, patch, 3) uint8 BGR."""
@@ -54,33 +65,75 @@ class FolderPairs:
         return blurred, sharp
 
 
-Pairs = SyntheticPairs | FolderPairs
+Pairs = SyntheticPairs | FolderPairs | VideoPairs
 
 
-def open_pairs(folder: Path | None, patch: int, validation: Path | None = None) -> tuple[Pairs, Pairs]:
-    """Training and validation pairs of a folder: `blur/`+`sharp/` pairs, or sharp photographs; dead leaves without one.
+def open_pairs(
+    data: Path | None, patch: int, validation: Path | None = None, variant: str = "blur"
+) -> tuple[Pairs, Pairs]:
+    """Training and validation pairs of a set of pairs, of sharp videos or photographs; dead leaves without `data`.
 
-    Where `validation` is not given, every 20th picture (at least one) is held out for it.
-    Raises Failure (SOURCE) when a folder has nothing to train on.
+    data, validation: a folder, or one video. A divided set is trained on by its train split and validated on by its val
+    or test split. Elsewhere, without `validation`, a twentieth is held out: of the sequences, of the pictures, or the
+    end of each video; at least one. variant: of the blurred pictures of `data`, as in `find_pairs`.
+    Raises Failure: (SOURCE) when there is nothing to train on, (USAGE) for a variant that is not there.
     """
-    if folder is None:
+    if data is None:
         leaves = {str(index): dead_leaves(np.random.default_rng(index)) for index in range(24)}
-        return _split_photos(leaves)
-    if has_pairs(folder):
-        paths = pair_paths(folder)
-        if validation:
-            return FolderPairs(paths), FolderPairs(pair_paths(validation))
-        kept, held_out = _hold_out(paths)
-        return FolderPairs(kept), FolderPairs(held_out)
-    photos = _read_photos(picture_paths(folder), patch)
-    if validation is None:
-        return _split_photos(photos)
-    if has_pairs(validation):
-        return SyntheticPairs(photos), FolderPairs(pair_paths(validation))
-    return SyntheticPairs(photos), SyntheticPairs(_read_photos(picture_paths(validation), patch), _BLURRED)
+        return _held_out_photos(leaves)
+    if variant != "blur" and (_is_video(data) or not is_pairs(data)):
+        raise Failure(f"--variant is {variant}; {data} has no blurred frames to choose from")
+    if validation is not None:
+        return _whole(data, patch, variant, "train"), _whole(validation, patch, "blur", "val")
+    if _is_video(data):
+        training, held_out = split_targets(read_clips(data, patch))
+        return VideoPairs(training), VideoPairs(held_out, _MOVING)
+    if is_pairs(data):
+        found = find_pairs(data, "train", variant)
+        if found.serves("val"):
+            return _announced(found), _announced(find_pairs(data, "val", variant))
+        return _held_out_pairs(found)
+    return _held_out_photos(_read_photos(data, patch))
 
 
-def _split_photos(photos: dict[str, Image]) -> tuple[Pairs, Pairs]:
+def _whole(data: Path, patch: int, variant: str, split: str) -> Pairs:
+    """All of a video, of the photographs, or of the split of a set."""
+    training = split == "train"
+    if _is_video(data):
+        targets = [target for clip in read_clips(data, patch) for target in targets_of(clip)]
+        return VideoPairs(targets, VideoConfig() if training else _MOVING)
+    if is_pairs(data):
+        return _announced(find_pairs(data, split, variant))
+    return SyntheticPairs(_read_photos(data, patch), _DEFAULT if training else _BLURRED)
+
+
+def _is_video(data: Path) -> bool:
+    """A file, or a folder of videos without pictures. Raises Failure (SOURCE) when it is neither file nor folder."""
+    if os.path.isfile(data):
+        return True
+    if not os.path.isdir(data):
+        raise Failure(f"{data} is not a folder, nor a video; check its name", ExitCode.SOURCE)
+    return bool(files(data, VIDEO_SUFFIXES)) and not is_pairs(data) and not files(data, SUFFIXES)
+
+
+def _held_out_pairs(found: PairSet) -> tuple[Pairs, Pairs]:
+    """Every 20th sequence, or picture where there is one sequence only: neighbouring frames show the same."""
+    folders = {pair.name: pair.name.rpartition("/")[0] for pair in found.pairs}
+    groups = folders if len({*folders.values()}) > 1 else {name: name for name in folders}
+    training, validation = _hold_out(list(dict.fromkeys(groups.values())))
+    kept = (
+        tuple(pair for pair in found.pairs if groups[pair.name] in part) for part in (set(training), set(validation))
+    )
+    training_set, validation_set = (dataclasses.replace(found, pairs=pairs) for pairs in kept)
+    return _announced(training_set), _announced(validation_set)
+
+
+def _announced(found: PairSet) -> FolderPairs:
+    print(f"{found.layout}: {len(found.pairs)} pairs", file=sys.stderr)
+    return FolderPairs(found)
+
+
+def _held_out_photos(photos: dict[str, Image]) -> tuple[Pairs, Pairs]:
     kept, held_out = _hold_out(list(photos))
     training, validation = ({name: photos[name] for name in names} for names in (kept, held_out))
     return SyntheticPairs(training), SyntheticPairs(validation, _BLURRED)
@@ -94,7 +147,14 @@ def _hold_out(items: list[Item]) -> tuple[list[Item], list[Item]]:
     return [item for index, item in enumerate(items) if index % 20], items[::20]
 
 
-def _read_photos(paths: list[Path], patch: int) -> dict[str, Image]:
+def _read_photos(folder: Path, patch: int) -> dict[str, Image]:
+    paths = files(folder, SUFFIXES)
+    if not paths:
+        raise Failure(
+            f"{folder} holds no pictures, videos or pairs that are understood; expected sharp photographs like *.png, "
+            f"sharp videos like *.mp4, or pairs:{SHAPES}",
+            ExitCode.SOURCE,
+        )
     photos: dict[str, Image] = {}
     used = 0
     for path in paths:
@@ -110,5 +170,5 @@ def _read_photos(paths: list[Path], patch: int) -> dict[str, Image]:
             print(f"kept the first {len(photos)} of {len(paths)} photographs: memory limit reached", file=sys.stderr)
             break
     if not photos:
-        raise Failure(f"none of the {len(paths)} photographs in {paths[0].parent} can be used", ExitCode.SOURCE)
+        raise Failure(f"none of the {len(paths)} photographs in {folder} can be used", ExitCode.SOURCE)
     return photos

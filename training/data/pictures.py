@@ -1,7 +1,9 @@
-"""Reading pictures and folders of them, with errors that say what is wrong."""
+"""Reading pictures and listing folders, with errors that say what is wrong."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -14,14 +16,37 @@ Image = NDArray[np.uint8]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
-def picture_paths(folder: Path) -> list[Path]:
-    """Pictures directly in a folder, sorted by name. Raises Failure (SOURCE) when there are none."""
-    if not folder.is_dir():
+def subfolders(folder: Path) -> dict[str, Path]:
+    """Folders directly in a folder, by name, sorted. Raises Failure (SOURCE) when it cannot be listed."""
+    return {entry.name: Path(entry.path) for entry in _entries(folder) if _is(entry, os.DirEntry.is_dir, os.path.isdir)}
+
+
+def files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
+    """Files of these (lower-case) suffixes directly in a folder, sorted. Raises Failure as `subfolders` does."""
+    named = (entry for entry in _entries(folder) if os.path.splitext(entry.name)[1].lower() in suffixes)
+    return [Path(entry.path) for entry in named if _is(entry, os.DirEntry.is_file, os.path.isfile)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    if not os.path.isdir(folder):  # unlike Path.is_dir, it answers for paths that cannot be asked about
         raise Failure(f"{folder} is not a folder; expected a folder of pictures", ExitCode.SOURCE)
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        with os.scandir(folder) as entries:
+            # Hidden files and `__MACOSX` are what archivers and notebooks leave, with suffixes like the real ones.
+            seen = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
     except OSError as error:
         raise Failure(f"{folder} cannot be read: {error.strerror}; check its permissions", ExitCode.SOURCE) from error
+    return sorted(seen, key=lambda entry: entry.name)
+
+
+def _is(entry: os.DirEntry[str], told: Callable[[os.DirEntry[str]], bool], asked: Callable[[str], bool]) -> bool:
+    """What the listing itself tells, instead of asking about each of a hundred thousand files; links are followed."""
+    return asked(entry.path) if entry.is_symlink() else told(entry)
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Pictures directly in a folder, sorted by name. Raises Failure (SOURCE) when there are none."""
+    paths = files(folder, SUFFIXES)
     if not paths:
         raise Failure(f"{folder} holds no pictures; expected files like *.png or *.jpg", ExitCode.SOURCE)
     return paths
@@ -38,42 +63,6 @@ def read_picture(path: Path) -> Image:
     if image is None:
         raise Failure(f"{path} is empty or not a picture that OpenCV can read; remove or replace it", ExitCode.SOURCE)
     return np.asarray(image, dtype=np.uint8)
-
-
-def pair_paths(folder: Path) -> list[tuple[Path, Path]]:
-    """(blurred, sharp) paths with equal names, from `blur/` and `sharp/`, or from `*_blur.*` beside `*_sharp.*`.
-
-    Raises Failure (SOURCE) when the folder has neither shape, or names that have no partner.
-    """
-    if (folder / "blur").is_dir() and (folder / "sharp").is_dir():
-        blurred, sharp = (_by_name(picture_paths(folder / side), "") for side in ("blur", "sharp"))
-    else:
-        blurred, sharp = (_by_name(picture_paths(folder), ending) for ending in ("_blur", "_sharp"))
-    alone = sorted(blurred.keys() ^ sharp.keys())
-    if alone or not blurred:
-        found = f"{len(alone)} names without a partner, first '{alone[0]}'" if alone else "no pairs"
-        raise Failure(
-            f"{folder}: found {found}; expected blur/NAME.png with sharp/NAME.png, "
-            "or NAME_blur.png with NAME_sharp.png",
-            ExitCode.SOURCE,
-        )
-    return [(blurred[name], sharp[name]) for name in sorted(blurred)]
-
-
-def _by_name(paths: list[Path], ending: str) -> dict[str, Path]:
-    """Pictures whose name ends so, by the rest of the name."""
-    named = [(path.stem.removesuffix(ending), path) for path in paths if path.stem.endswith(ending)]
-    found: dict[str, Path] = {}
-    for name, path in named:
-        if name in found:
-            raise Failure(f"{found[name]} and {path} have one name; keep one of them", ExitCode.SOURCE)
-        found[name] = path
-    return found
-
-
-def has_pairs(folder: Path) -> bool:
-    """Whether the folder looks like a set of pairs (rather than a set of sharp photographs)."""
-    return (folder / "blur").is_dir() or any(folder.glob("*_blur.*"))
 
 
 def read_pair(paths: tuple[Path, Path], min_size: tuple[int, int] = (1, 1)) -> tuple[Image, Image]:
