@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from training.config import ModelConfig
 from training.network import SAPHNet
 
 SCHEMA = 1
+LAST, PREVIOUS = "last.pt", "previous.pt"
 
 
 def save_checkpoint(
@@ -23,6 +25,7 @@ def save_checkpoint(
 ) -> None:
     """Write atomically: a full disk or a power cut leaves the old file. Raises Failure (ENVIRONMENT) when it cannot.
 
+    The file that a `last.pt` replaces stays beside it as `previous.pt`.
     `network` holds the weights to use (the averaged ones); `training` what a resumed run needs, in plain types.
     """
     content = {
@@ -39,6 +42,8 @@ def save_checkpoint(
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
+        if path.name == LAST:
+            _keep(path)
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # torch reports some short writes as RuntimeError
         with contextlib.suppress(OSError):
@@ -46,6 +51,11 @@ def save_checkpoint(
         raise Failure(
             f"cannot write {path}: {error}; free some space or choose --project", ExitCode.ENVIRONMENT
         ) from error
+
+
+def _keep(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.replace(path, path.with_name(PREVIOUS))
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -70,6 +80,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if missing:
         raise Failure(f"{path} lacks {', '.join(sorted(missing))}; expected a whole checkpoint", ExitCode.MODEL)
     return content
+
+
+def read_newest(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, or of the `previous.pt` beside it where a `last.pt` is missing or damaged.
+
+    Raises Failure (MODEL) as `read_checkpoint`.
+    """
+    try:
+        return read_checkpoint(path)
+    except Failure as failure:
+        previous = path.with_name(PREVIOUS)
+        if path.name != LAST or not previous.is_file():
+            raise
+        content = read_checkpoint(previous)
+        print(f"{failure}; going on from {previous}", file=sys.stderr)
+        return content
 
 
 def load_network(path: Path) -> tuple[SAPHNet, dict[str, Any]]:

@@ -62,7 +62,7 @@ class ModelConfig:
 _EDGE = ModelConfig(
     levels=1,
     unshuffle=4,
-    widths=(24, 64, 96),
+    widths=(32, 56, 88),
     encoder_blocks=(1, 1, 2),
     decoder_blocks=(0, 1, 1),
     content_aware=(False, False, True),
@@ -72,7 +72,7 @@ _EDGE = ModelConfig(
 PRESETS = {
     "edge-n": _EDGE,
     "edge-s": dataclasses.replace(
-        _EDGE, levels=2, widths=(32, 64, 128), encoder_blocks=(1, 2, 3), decoder_blocks=(0, 2, 1), descriptors=48
+        _EDGE, levels=2, widths=(40, 64, 96), encoder_blocks=(1, 2, 3), decoder_blocks=(0, 2, 1), descriptors=48
     ),
     "edge-m": dataclasses.replace(
         _EDGE,

@@ -6,6 +6,7 @@ where this machine lacks something. It needs torch alone; TensorRT-RTX and onnx 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import json
@@ -98,6 +99,39 @@ def check_a_training_step_with_amp() -> Measured:
     return {"first_loss": losses[0], "last_loss": losses[-1]}
 
 
+def check_training_speed() -> Measured:
+    """Patches a second that training steps take, batch 16 of 256x256 in BF16: plain, and with each speed setting.
+
+    None where the GPU has too little memory. Compiling costs a minute a preset: only those for the device are compiled.
+    """
+    _cuda()
+    from training.config import PRESETS
+
+    speeds: Measured = {}
+    for preset in PRESETS:
+        settings = ["channels_last"] + ["compile"] * preset.startswith("edge-")
+        speeds[f"{preset}_patches_per_s"] = _training_speed(preset)
+        for setting in settings:
+            speeds[f"{preset}_{setting}_patches_per_s"] = _training_speed(preset, **{setting: True})
+    return speeds
+
+
+def check_pairs_are_made_as_fast_as_they_are_trained_on() -> Measured:
+    """Rendered pairs a second, batch 16 of 256x256, beside the patches a second that edge-n trains on."""
+    _cuda()
+    import numpy as np
+
+    from training.synthesis.benchmark import benchmark
+    from training.synthesis.config import SynthConfig
+    from training.synthesis.deadleaves import dead_leaves
+
+    photos = [dead_leaves(np.random.default_rng(seed), (800, 900)) for seed in range(4)]
+    spent = benchmark(photos, SynthConfig(), count=64, seed=0)
+    rendered = next(1e3 / milliseconds for what, milliseconds in spent.items() if "GPU" in what)
+    trained = _training_speed("edge-n")
+    return {"rendered_pairs_per_s": rendered, "edge-n_patches_per_s": trained, "benchmark_ms": spent}
+
+
 def check_network_time() -> Measured:
     """Milliseconds of the bare network on a 720p frame in FP16, through PyTorch, by CUDA events; median of 20."""
     torch = _cuda()
@@ -154,6 +188,8 @@ CHECKS: list[Callable[[], Measured]] = [
     check_deform_conv_equals_the_cpu,
     check_autocast_keeps_positions_exact,
     check_a_training_step_with_amp,
+    check_training_speed,
+    check_pairs_are_made_as_fast_as_they_are_trained_on,
     check_network_time,
     check_tensorrt_rtx_runs,
 ]
@@ -198,6 +234,26 @@ def _device_name() -> str | None:
         return str(_cuda().cuda.get_device_name())
     except SkipCheck:
         return None
+
+
+def _training_speed(preset: str, **settings: bool) -> float | None:
+    torch = _cuda()
+    from training.config import PRESETS
+    from training.learner import Learner, precision
+    from training.train_config import TrainConfig
+
+    batch, side = 16, 256
+    amp = precision("auto", "cuda")
+    plain = TrainConfig(preset, PRESETS[preset], "", 1, batch, side, 5e-4, 0, 0, 0.999, amp, "cuda", 1, 1)
+    config = dataclasses.replace(plain, **settings)  # type: ignore[arg-type]
+    images = torch.rand(2, batch, 3, side, side, device="cuda")
+    try:
+        step = functools.partial(Learner(config).step, images[0], images[1], 5e-4, batch)
+        return round(batch * 1000 / _median_ms(torch, step, repeats=10), 1)
+    except torch.OutOfMemoryError:
+        return None
+    finally:
+        torch.cuda.empty_cache()
 
 
 def _median_ms(torch: Any, call: Callable[[], Any], repeats: int = 20) -> float:

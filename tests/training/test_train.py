@@ -60,7 +60,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
 
     def save_and_keep(trainer: Trainer, name: str) -> None:
         save(trainer, name)
-        shutil.copy(trainer.folder / name, trainer.folder / f"{trainer.step}.pt")
+        shutil.copy(trainer.folder / name, trainer.folder / f"{trainer.state.step}.pt")
 
     monkeypatch.setattr(Trainer, "save", save_and_keep)
     common = ["--data", pairs, "--steps", "6", "--validate-every", "3", "--project", tmp_path]
@@ -91,17 +91,18 @@ def test_a_run_that_never_began_leaves_no_folder(tmp_path: Path) -> None:
 
 
 def test_steps_that_are_not_finite_are_left_out_and_too_many_end_the_run(tmp_path: Path) -> None:
-    config = TrainConfig("edge-n", PRESETS["edge-n"], "", 100, 1, 32, 1e-3, 0, 0, 0.9, False, "cpu", 10, 1)
+    config = TrainConfig("edge-n", PRESETS["edge-n"], "", 100, 1, 32, 1e-3, 0, 0, 0.9, "off", "cpu", 10, 1)
     trainer = Trainer(config, tmp_path)
-    before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    network = trainer.learner.network
+    before = {name: value.clone() for name, value in network.state_dict().items()}
     broken, whole = torch.full((1, 3, 32, 32), torch.nan), torch.rand(1, 3, 32, 32)
-    trainer._train_step(broken, whole)
-    assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
-    assert np.isfinite(trainer._train_step(whole, whole * 0.5))
+    trainer._learn(broken, whole, 1e-3, 1)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert np.isfinite(trainer._learn(whole, whole * 0.5, 1e-3, 1)).all()
     for _ in range(19):
-        trainer._train_step(broken, whole)
+        trainer._learn(broken, whole, 1e-3, 1)
     with pytest.raises(edgedeblur.Failure, match=r"20 steps in a row.*start again with a smaller --lr"):
-        trainer._train_step(broken, whole)
+        trainer._learn(broken, whole, 1e-3, 1)
 
 
 def test_resume_auto_takes_the_newest_run_of_the_name(pairs: Path, tmp_path: Path) -> None:
@@ -195,6 +196,9 @@ def bad(tmp_path: Path) -> Path:
         ("train --data {}/sizes --steps 1", 4, "expected one size"),
         ("train --data {}/sizes --val-data {}/good --workers 1", 4, "expected one size"),
         ("train --patch 50", 2, "--patch is 50"),
+        ("train --patch 64,32", 2, "expected each larger than the one before"),
+        ("train --minutes nan", 2, "--minutes is nan"),
+        ("train --init {}/none.pt", 5, "does not exist"),
         ("train --steps 0", 2, "--steps is 0"),
         ("train --device cuda:99", 3, "cuda:99 cannot be used"),
         ("train --resume {}/none.pt", 5, "does not exist"),
