@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from training.evaluation.metrics import psnr, ssim
+from training.evaluation.metrics import capped_psnr, psnr, ssim
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -34,6 +34,8 @@ def test_equal_to_scikit_image(height: int, width: int, sigma: float, seed: int)
 def test_equal_frames() -> None:
     frame = np.full((12, 30, 3), 77, np.uint8)
     assert psnr(frame, frame) == float("inf")
+    assert capped_psnr(frame, frame) == 100
+    assert capped_psnr(frame, frame - np.uint8(2)) == psnr(frame, frame - np.uint8(2)) < 100
     assert ssim(frame, frame) == pytest.approx(1)
 
 

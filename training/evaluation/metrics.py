@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
+PSNR_CAP = 100.0  # dB
 SSIM_WINDOW, _SIGMA = 11, 1.5  # Wang et al. 2004: Gaussian window of sigma 1.5, cut off at 3.5 sigma
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -20,6 +21,11 @@ def psnr(image: Image, reference: Image) -> float:
     _same_shape(image, reference)
     error = np.mean((image.astype(np.float64) - reference) ** 2)
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+
+
+def capped_psnr(image: Image, reference: Image) -> float:
+    """`psnr`, but 100 dB at most: one frame that is matched exactly must not make a mean infinite."""
+    return min(psnr(image, reference), PSNR_CAP)
 
 
 def ssim(image: Image, reference: Image) -> float:

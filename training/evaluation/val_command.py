@@ -1,61 +1,137 @@
-"""`edgedeblur val`: PSNR and SSIM of a .pt or .onnx model on whole blurred/sharp pairs, beside the blurred input's."""
+"""`edgedeblur val`: models on whole frames, against sharp frames, beside baselines, and from frame to frame."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import time
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from edgedeblur import ExitCode, Failure
-from training.data.pictures import pair_paths, read_pair
+from training.data.datasets import find_pairs
+from training.data.pair_set import Pair
+from training.data.pictures import picture_paths
 from training.device import usable_device
-from training.evaluation.evaluate import open_model, pair_metrics
-from training.evaluation.metrics import SSIM_WINDOW
-
-_COLUMNS = ("psnr_blurred", "psnr", "ssim_blurred", "ssim")
+from training.evaluation.kernels import kernel_paths
+from training.evaluation.measure import measure_pairs, measure_sharp, measure_unpaired
+from training.evaluation.models import Model, check_models, open_models
+from training.evaluation.outputs import check_output
+from training.evaluation.perceptual import Perceptual, lpips_distance
+from training.evaluation.report import PAIRS, SHARP, UNPAIRED, Kind
+from training.evaluation.results import Results
+from training.evaluation.rows import Measured
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `edgedeblur val`."""
-    parser.add_argument("--model", type=Path, required=True, help="a .pt of `train` or an .onnx of `export`")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with blur/ and sharp/, or *_blur.* with *_sharp.*"
+    parser.add_argument("--model", type=Path, nargs="+", required=True, help=".pt of `train` or .onnx of `export`")
+    parser.add_argument("--device", default="auto", help="for .pt: cpu, cuda, cuda:1, …; auto: a GPU when there is one")
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data", type=Path, required=True, help="folder of blurred/sharp pairs: blur/ and sharp/, GoPro, HIDE, …"
     )
-    parser.add_argument("--device", default="cpu", help="for a .pt: cpu, cuda, …")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    data.add_argument("--split", choices=("train", "val", "test"), default="test", help="of sets that have splits")
+    data.add_argument("--variant", default="blur", help="which blurred frames of sets that have several: blur_gamma, …")
+    data.add_argument(
+        "--unpaired",
+        action="store_true",
+        help="--data is a folder of consecutive frames without sharp ones: measures change and flicker alone",
+    )
+    data.add_argument(
+        "--sharp-input",
+        action="store_true",
+        help="feed the sharp frames (with --unpaired: all frames of --data are sharp): a model must leave them alone",
+    )
+    report = parser.add_argument_group("report")
+    report.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also an unsharp mask and, where --data has kernel/NAME.npy or .png, Wiener and Richardson-Lucy",
+    )
+    report.add_argument(
+        "--csv", type=Path, metavar="FILE.csv", help="write a row for each frame and method as they come"
+    )
+    report.add_argument(
+        "--pictures", type=Path, metavar="FILE.png", help="write the frames that gained least and most, side by side"
+    )
+    report.add_argument("--json", action="store_true", help="print JSON")
+    report.add_argument("--force", action="store_true", help="write over files that are there")
+
+
+Measure = Callable[[Sequence[Model]], Iterator[Measured]]
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure every pair and the mean."""
-    if arguments.model.suffix not in (".pt", ".onnx"):
-        raise Failure(f"--model is {arguments.model}; expected a .pt or an .onnx file")
-    paths = pair_paths(arguments.data)
-    deblur, (height, width) = open_model(arguments.model, usable_device(arguments.device))
-    min_size = max(height, SSIM_WINDOW), max(width, SSIM_WINDOW)
-    rows: list[tuple[str, dict[str, float]]] = []
-    started = time.monotonic()
-    for pair in paths:
-        blurred, sharp = read_pair(pair, min_size)
-        rows.append((pair[0].stem, pair_metrics(deblur, blurred, sharp)))
-        if not arguments.json:
-            _print_row(*rows[-1], header=len(rows) == 1)
-    mean = {name: float(np.mean([row[name] for _, row in rows])) for name in _COLUMNS}
-    if arguments.json:
-        print(json.dumps({"model": str(arguments.model), "mean": mean, "pairs": dict(rows)}))
-    else:
-        _print_row(f"mean of {len(rows)}", mean, header=False)
-        print(f"{(time.monotonic() - started) / len(rows):.2f} s a pair, reading and measuring included")
+    """Measure frame by frame, then print the means. What was measured before an interruption is not lost."""
+    _check(arguments)
+    device = usable_device(arguments.device)
+    kind, title, measure = _plan(arguments, device)
+    models = open_models(arguments.model, device)
+    results = Results(kind, models, arguments.csv, arguments.pictures, quiet=arguments.json)
+    try:
+        for measured in measure(models):
+            results.add(measured)
+    except (KeyboardInterrupt, Failure):
+        if results.rows:
+            print(results.text(f"{title}, so far"), file=sys.stderr if arguments.json else sys.stdout)
+        results.conclude()
+        raise
+    print(results.json(arguments.model[0]) if arguments.json else results.text(title))
+    results.conclude()
     return ExitCode.OK
 
 
-def _print_row(name: str, row: dict[str, float], header: bool) -> None:
-    if header:
-        print(f"{'pair':28} {'PSNR blurred':>12} {'PSNR':>8} {'SSIM blurred':>12} {'SSIM':>8}")
-    before, after = (
-        f"{row['psnr_blurred']:>12.3f} {row['psnr']:>8.3f}",
-        f"{row['ssim_blurred']:>12.4f} {row['ssim']:>8.4f}",
-    )
-    print(f"{name[:28]:28} {before} {after}")
+def _check(arguments: argparse.Namespace) -> None:
+    check_models(arguments.model)
+    if arguments.unpaired or arguments.sharp_input:
+        for name in ("baselines", "pictures"):
+            if getattr(arguments, name):
+                raise Failure(f"--{name} needs blurred frames with sharp ones; leave out --unpaired and --sharp-input")
+    for path, suffix in ((arguments.csv, ".csv"), (arguments.pictures, ".png")):
+        if path:
+            check_output(path, suffix, arguments.force)
+
+
+def _plan(arguments: argparse.Namespace, device: str) -> tuple[Kind, str, Measure]:
+    """What is measured, in words for people, and the function that measures it."""
+    if arguments.unpaired:
+        frames = {path.name: path for path in sorted(picture_paths(arguments.data), key=_counted)}
+        return _plan_of_frames(arguments, str(arguments.data), frames)
+    found = find_pairs(arguments.data, arguments.split, arguments.variant)
+    title = f"{found.layout} in {arguments.data}"
+    if arguments.sharp_input:
+        return _plan_of_frames(arguments, title, {pair.name: pair.sharp for pair in found.pairs})
+    kernels = _kernels(found.pairs) if arguments.baselines else None
+    return PAIRS, title, partial(measure_pairs, found.pairs, kernels=kernels, perceptual=_perceptual(device))
+
+
+def _counted(path: Path) -> list[tuple[int, str]]:
+    """Sorts frames as they were counted: 2.png before 10.png."""
+    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _plan_of_frames(arguments: argparse.Namespace, title: str, frames: dict[str, Path]) -> tuple[Kind, str, Measure]:
+    if arguments.sharp_input:
+        return SHARP, f"sharp frames of {title}", partial(measure_sharp, frames)
+    return UNPAIRED, title, partial(measure_unpaired, frames)
+
+
+def _kernels(pairs: Sequence[Pair]) -> dict[str, Path]:
+    kernels = kernel_paths(pairs)
+    if not kernels:
+        _note("Wiener and Richardson-Lucy are left out: there is no kernel/ with the true kernels beside the pictures")
+    return kernels
+
+
+def _perceptual(device: str) -> Perceptual | None:
+    distance = lpips_distance(device)
+    if isinstance(distance, str):
+        _note(f"LPIPS is left out: {distance}")
+        return None
+    return distance
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
