@@ -14,8 +14,11 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 VERBS = {
-    "train": ("training.train_command", "train a network on your pairs, or on blur made from your sharp photographs"),
-    "val": ("training.evaluation.val_command", "measure PSNR and SSIM of a .pt or .onnx model on blurred/sharp pairs"),
+    "train": ("training.train_command", "train a network on pairs, or on blur made from sharp photographs or video"),
+    "val": ("training.evaluation.val_command", "measure models on whole frames: quality, flicker, time and cost"),
+    "explain": ("training.explain.explain_command", "draw the maps and filters behind a deblurred frame"),
+    "ablate": ("training.explain.ablate_command", "train the network without each of its parts and compare"),
+    "synth": ("training.synthesis.synth_command", "show or write the pairs that the virtual camera makes"),
     "presets": ("training.presets_command", "list the networks of the family with their parameters and MACs"),
     "export": ("export.export_command", "turn a checkpoint into ONNX and prove that it computes the same"),
     "calibrate": ("calibration.calibrate_command", "make an INT8 graph from frames and refuse it if it loses quality"),
