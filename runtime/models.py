@@ -8,31 +8,33 @@ from edgedeblur import ExitCode, Failure
 from runtime.onnx_session import OnnxSession
 
 WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = ("edge-n", "edge-s")
 DEFORM_CONV_SINCE = (1, 25)  # the first ONNX Runtime whose CPU provider has DeformConv
 
 
 def open_session(model: str, threads: int = 0) -> tuple[OnnxSession, str]:
-    """The session for `--model`, and why this model.
+    """The session for `--model`, a file, the name of shipped weights or `auto`, and why this model.
 
     Raises: Failure (MODEL) when there is no such model or it cannot be run here.
     """
-    if model != "auto":
+    if model != "auto" and model not in SHIPPED:
         return OnnxSession(Path(model), threads), "as asked"
-    path, why = resolve_auto(_onnxruntime_version())
+    # auto: whatever the machine, edge-n is the one that a CPU may run in real time.
+    path, why = shipped_weights("edge-n" if model == "auto" else model, _onnxruntime_version())
     return OnnxSession(path, threads), why
 
 
-def resolve_auto(version: tuple[int, int], weights: Path = WEIGHTS) -> tuple[Path, str]:
-    """The best shipped weights that ONNX Runtime `version` (major, minor) can run, and why."""
-    native, gather = weights / "edge-n.onnx", weights / "edge-n.gather.onnx"
+def shipped_weights(name: str, version: tuple[int, int], weights: Path = WEIGHTS) -> tuple[Path, str]:
+    """The form of the shipped weights `name` that ONNX Runtime `version` (major, minor) can run, and why."""
+    native, gather = weights / f"{name}.onnx", weights / f"{name}.gather.onnx"
     text = ".".join(map(str, version))
     if version >= DEFORM_CONV_SINCE and native.is_file():
         return native, f"shipped weights; ONNX Runtime {text} has DeformConv"
     if gather.is_file():
         return gather, f"shipped weights in the form of standard operations, which ONNX Runtime {text} can run"
     raise Failure(
-        f"no shipped weights that ONNX Runtime {text} can run in '{weights}'; install edgedeblur again, or give "
-        "--model MODEL.onnx",
+        f"no shipped weights '{name}' that ONNX Runtime {text} can run in '{weights}'; expected "
+        f"{'.'.join(map(str, DEFORM_CONV_SINCE))} or newer for those, or give --model MODEL.onnx",
         ExitCode.MODEL,
     )
 

@@ -57,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Which network, and how many cores it gets."""
     parser.add_argument(
-        "--model", default="auto", help="an .onnx file; auto (the default): the best shipped one this machine runs"
+        "--model",
+        default="auto",
+        help="an .onnx file, or edge-n or edge-s as shipped; auto (the default): edge-n in the form this machine runs",
     )
     parser.add_argument("--threads", type=_threads, default=0, help="cores for the network; 0 (the default): all")
 

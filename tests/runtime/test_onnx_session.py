@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from edgedeblur import ExitCode, Failure
-from runtime.models import resolve_auto
+from runtime.models import shipped_weights
 from runtime.onnx_session import OnnxSession, _load_message
 from runtime.session import check_size
 from tests.runtime.stand_in import write_model
@@ -158,10 +158,14 @@ def test_impossible_sizes_are_refused_before_inference(
 
 def test_auto_takes_the_best_form_this_machine_runs(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="no shipped weights"):
-        resolve_auto((1, 32), tmp_path)
+        shipped_weights("edge-n", (1, 32), tmp_path)
     gather, native = tmp_path / "edge-n.gather.onnx", tmp_path / "edge-n.onnx"
     gather.touch()
-    assert resolve_auto((1, 32), tmp_path)[0] == gather
+    assert shipped_weights("edge-n", (1, 32), tmp_path)[0] == gather
     native.touch()
-    assert resolve_auto((1, 32), tmp_path)[0] == native
-    assert resolve_auto((1, 24), tmp_path)[0] == gather
+    assert shipped_weights("edge-n", (1, 32), tmp_path)[0] == native
+    assert shipped_weights("edge-n", (1, 24), tmp_path)[0] == gather
+    (tmp_path / "edge-s.onnx").touch()
+    assert shipped_weights("edge-s", (1, 32), tmp_path)[0].name == "edge-s.onnx"
+    with pytest.raises(Failure, match=r"no shipped weights 'edge-s' that ONNX Runtime 1\.24"):
+        shipped_weights("edge-s", (1, 24), tmp_path)
