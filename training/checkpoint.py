@@ -15,9 +15,10 @@ import torch
 from edgedeblur import ExitCode, Failure
 from training.config import ModelConfig
 from training.network import SAPHNet
+from training.whole_files import replacing
 
 SCHEMA = 1
-LAST, PREVIOUS = "last.pt", "previous.pt"
+LAST, PREVIOUS, DAMAGED = "last.pt", "previous.pt", "damaged.pt"
 
 
 def save_checkpoint(
@@ -36,21 +37,20 @@ def save_checkpoint(
         "metrics": metrics,
         "training": training,
     }
-    partial = path.with_suffix(".partial")
+    with replacing(path) as partial:
+        _write(content, partial)
+        if path.name == LAST:
+            _keep(path)
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
     try:
-        with partial.open("wb") as file:
+        with path.open("wb") as file:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
-        if path.name == LAST:
-            _keep(path)
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch reports some short writes as RuntimeError
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise Failure(
-            f"cannot write {path}: {error}; free some space or choose --project", ExitCode.ENVIRONMENT
-        ) from error
+    except RuntimeError as error:  # how torch reports some short writes
+        raise OSError(str(error)) from error
 
 
 def _keep(path: Path) -> None:
@@ -85,6 +85,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def read_newest(path: Path) -> dict[str, Any]:
     """The content of a checkpoint, or of the `previous.pt` beside it where a `last.pt` is missing or damaged.
 
+    The damaged file is set aside, so that saving does not put it in the place of the whole one.
     Raises Failure (MODEL) as `read_checkpoint`.
     """
     try:
@@ -94,8 +95,18 @@ def read_newest(path: Path) -> dict[str, Any]:
         if path.name != LAST or not previous.is_file():
             raise
         content = read_checkpoint(previous)
-        print(f"{failure}; going on from {previous}", file=sys.stderr)
+        set_aside(path, failure)
+        print(f"going on from {previous}", file=sys.stderr)
         return content
+
+
+def set_aside(path: Path, failure: Failure) -> None:
+    """Rename a file that cannot be read, if it is there at all; failure: why it cannot."""
+    kept = ""
+    with contextlib.suppress(OSError):
+        os.replace(path, path.with_name(DAMAGED))
+        kept = f"; it is kept as {path.with_name(DAMAGED)}"
+    print(f"{failure}{kept}", file=sys.stderr)
 
 
 def load_network(path: Path) -> tuple[SAPHNet, dict[str, Any]]:

@@ -93,7 +93,8 @@ class Learner:
         self.averaged.load_state_dict(weights)
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty from a precision that needs none
+            self.scaler.load_state_dict(state["scaler"])
         self.average.n_averaged.fill_(state["averaged"])
 
 

@@ -184,7 +184,8 @@ class Trainer:
             self.state.best = self.metrics["psnr"]
             self.save("best.pt")
         self.save("last.pt")
-        self.state.closing_s = time.monotonic() - began
+        # Never less than before: with more time left, the run would fall back to an earlier stage and a higher rate.
+        self.state.closing_s = max(self.state.closing_s, time.monotonic() - began)
 
     def _restore(self, content: dict[str, Any]) -> None:
         try:

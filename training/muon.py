@@ -26,20 +26,28 @@ class Muon(Optimizer):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step with the gradients that are there."""
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step with the gradients that are there, or that `closure` leaves; returns its loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
-            # Weights of one shape are orthogonalised together: a GPU is launched at once for all of them.
-            updates: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    update = self._momentum(parameter, parameter.grad, group["momentum"])
-                    updates[update.shape].append((parameter, update))
-            for shape, entries in updates.items():
-                scale = -group["lr"] * 0.2 * max(shape) ** 0.5
-                orthogonal = orthogonalised(torch.stack([update for _, update in entries]))
-                for (parameter, _), update in zip(entries, orthogonal, strict=True):
-                    parameter.add_(update.view(parameter.shape), alpha=scale)
+            self._update(group["params"], group["lr"], group["momentum"])
+        return loss
+
+    def _update(self, parameters: list[Tensor], lr: float, momentum: float) -> None:
+        # Weights of one shape are orthogonalised together: a GPU is launched at once for all of them.
+        updates: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for parameter in parameters:
+            if parameter.grad is not None:
+                update = self._momentum(parameter, parameter.grad, momentum)
+                updates[update.shape].append((parameter, update))
+        for shape, entries in updates.items():
+            scale = -lr * 0.2 * max(shape) ** 0.5
+            orthogonal = orthogonalised(torch.stack([update for _, update in entries]))
+            for (parameter, _), update in zip(entries, orthogonal, strict=True):
+                parameter.add_(update.view(parameter.shape), alpha=scale)
 
     def _momentum(self, parameter: Tensor, gradient: Tensor, momentum: float) -> Tensor:
         """Nesterov's look-ahead of the averaged gradient, as a matrix (rows, columns)."""
@@ -62,9 +70,14 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 def optimisers(network: nn.Module, lr: float) -> list[Optimizer]:
-    """Muon for weights that are matrices, AdamW for biases, scales and weights of one input or output channel."""
+    """Muon for weights that are matrices, AdamW for biases, scales and weights of one input or output channel.
+
+    Also AdamW for what predicts a filter's sampling: their gradients are tiny, and steps of one size for all directions
+    drove the offsets hundreds of frame pixels away without any gain (training/README.md).
+    """
     matrices, others = list[Tensor](), list[Tensor]()
-    for parameter in network.parameters():
-        is_matrix = parameter.ndim >= 2 and min(parameter.flatten(1).shape) > 1
-        (matrices if is_matrix else others).append(parameter)
+    for name, parameter in network.named_parameters():
+        is_matrix = parameter.ndim >= 2 and min(parameter.shape[:2]) > 1
+        samples = ".offset." in name or ".modulation." in name
+        (matrices if is_matrix and not samples else others).append(parameter)
     return [Muon(matrices, lr), AdamW(others, lr, betas=(0.9, 0.99), weight_decay=0.0)]

@@ -1,11 +1,17 @@
-"""Folders of runs: a new one for each run, and the one to go on with."""
+"""Folders of runs: a new one for each, and one run at a time in each."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
-from training.checkpoint import LAST, PREVIOUS
+from training import distributed
+
+_held = set[int]()  # descriptors of the folders that this process has locked
 
 
 def new_folder(project: Path, name: str) -> Path:
@@ -14,28 +20,57 @@ def new_folder(project: Path, name: str) -> Path:
     Raises Failure (ENVIRONMENT) where none can be made.
     """
     number = 1
-    while True:
-        folder = project / (name if number == 1 else f"{name}{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
+    folder = project
+    try:
+        project.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = project / (name if number == 1 else f"{name}{number}")
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
             number += 1
-        except OSError as error:
-            raise Failure(
-                f"cannot create {folder}: {error.strerror}; choose another --project", ExitCode.ENVIRONMENT
-            ) from error
-        else:
-            return folder
+    except OSError as error:
+        raise Failure(
+            f"cannot create {folder}: {error.strerror}; choose another --project", ExitCode.ENVIRONMENT
+        ) from error
 
 
-def newest_checkpoint(project: Path, name: str) -> Path | None:
-    """The last.pt of the run of this name (or NAME2, NAME3, …) that wrote last; None where there is none.
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, by a lock that ends with this process, however that ends.
 
-    It may be missing where the machine died at the wrong moment: then there is a previous.pt beside it.
+    Of several processes the first holds it for all. Raises Failure (ENVIRONMENT) where another run is in there.
     """
-    runs = [
-        folder for folder in project.glob(f"{name}*") if folder.name == name or folder.name.removeprefix(name).isdigit()
-    ]
-    written = [folder / file for folder in runs for file in (LAST, PREVIOUS) if (folder / file).is_file()]
-    newest = max(written, key=lambda path: path.stat().st_mtime, default=None)
-    return newest.with_name(LAST) if newest else None
+    if distributed.rank() > 0 or not folder.is_dir():  # what is no folder is complained about where it is read
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    _held.add(descriptor)
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        _held.remove(descriptor)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Failure(
+            f"another process trains in {folder}; wait until it ends, or start a run beside it with another --name",
+            ExitCode.ENVIRONMENT,
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+
+
+def _let_go() -> None:
+    """A worker outlives its killed parent for seconds, in which it would keep the lock that it was forked with."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)

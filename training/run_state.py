@@ -10,7 +10,7 @@ from training.meter import Meter
 from training.train_config import TrainConfig
 
 # Steps, rate, precision and device may change; what decides the samples and how runs compare may not.
-_FIXED = ("preset", "data", "batch", "patch", "smaller_patches", "seed", "ema", "validation_crops")
+_FIXED = ("preset", "data", "batch", "patch", "smaller_patches", "seed", "ema", "validation_crops", "validation_data")
 
 
 @dataclasses.dataclass
@@ -36,6 +36,7 @@ class RunState:
 def check_same_run(run: dict[str, Any], config: TrainConfig) -> None:
     """run: a TrainConfig as a dictionary. Raises Failure (USAGE) where its samples or figures are other ones."""
     now = dataclasses.asdict(config)
-    differing = [f"{name} {run[name]}, now {now[name]}" for name in _FIXED if run[name] != now[name]]
+    before = {**now, **run}  # what older versions did not keep cannot be compared
+    differing = [f"{name} {before[name]}, now {now[name]}" for name in _FIXED if before[name] != now[name]]
     if differing:
         raise Failure(f"the run to resume had {'; '.join(differing)}; give the same, or start a new run")

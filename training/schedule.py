@@ -16,13 +16,14 @@ class Stage:
 
 
 def learning_rate(done: float, total: float, peak: float, final: float = 1e-6) -> float:
-    """A linear warm-up over the first 2 % (at most 500), then half a cosine to `final`.
+    """A linear warm-up over the first 2 % (at most 500), then half a cosine to `final`, or `peak` if lower.
 
     done, total: of the run, both in steps or both in seconds.
     """
     warm_up = min(500.0, total / 50)
     if done < warm_up:
         return peak * min(1.0, (done + 1) / warm_up)
+    final = min(final, peak)
     progress = min(1.0, (done - warm_up) / (total - warm_up))
     return final + (peak - final) * (1 + math.cos(math.pi * progress)) / 2
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from edgedeblur import ExitCode, Failure
 from training import distributed
-from training.checkpoint import read_checkpoint, read_newest
 from training.config import PRESETS
 from training.data.pairs import Pairs, open_pairs
 from training.data.samples import Crop, identity, validation_crops
@@ -19,7 +18,8 @@ from training.device import usable_device
 from training.errors import explaining
 from training.learner import precision
 from training.loop import Trainer
-from training.run_folder import new_folder, newest_checkpoint
+from training.resume import name_of, newest_checkpoint, read_run, weights_of
+from training.run_folder import alone_in, new_folder
 from training.train_config import TrainConfig
 from training.train_options import add_arguments, check_arguments
 
@@ -30,28 +30,30 @@ def run(arguments: argparse.Namespace) -> int:
     """Train; the result is RUN/best.pt."""
     check_arguments(arguments)
     device = usable_device(distributed.own_device(arguments.device))
-    with distributed.joined(device), explaining():
-        return _train(arguments, device)
+    with distributed.joined(device), explaining(), contextlib.ExitStack() as held:
+        return _train(arguments, device, held)
 
 
-def _train(arguments: argparse.Namespace, device: str) -> int:
+def _train(arguments: argparse.Namespace, device: str, held: contextlib.ExitStack) -> int:
     with distributed.together():
         checkpoint = _checkpoint_to_resume(arguments)
-        content = read_newest(checkpoint) if checkpoint else None
-        weights = _weights_to_start_from(arguments) if arguments.init and not checkpoint else None
+        if checkpoint:
+            held.enter_context(alone_in(checkpoint.parent))  # before it is read: a live run may write a later one
+        content = read_run(checkpoint) if checkpoint else None
+        weights = weights_of(arguments.init, arguments.preset) if arguments.init and not checkpoint else None
         pairs, validation = open_pairs(arguments.data, arguments.patch[-1], arguments.val_data, arguments.variant)
-        config = _config(arguments, identity(pairs), device)
+        name = name_of(content, checkpoint.parent) if checkpoint and content else _name(arguments)
+        config = _config(arguments, identity(pairs), identity(validation), name, device)
         crops = validation_crops(validation, config.patch, config.seed, config.validation_crops)
     if arguments.data is None:
         print("no --data: training on dead-leaves pictures; give a folder for weights worth using", file=sys.stderr)
-    folder = checkpoint.parent if checkpoint else _new_folder(arguments)
-    with _removed_if_empty(folder):
-        with distributed.together():
-            trainer = Trainer(config, folder, content)
-            if weights:
-                _start_from(trainer, weights, arguments.init)
-        print(_headline(trainer), file=sys.stderr)
-        metrics = _fit(trainer, pairs, crops)
+    folder = checkpoint.parent if checkpoint else held.enter_context(_new_folder(arguments.project, name))
+    with distributed.together():
+        trainer = Trainer(config, folder, content)
+        if weights:
+            _start_from(trainer, weights, arguments.init)
+    print(_headline(trainer), file=sys.stderr)
+    metrics = _fit(trainer, pairs, crops)
     if metrics:
         print(f"PSNR {metrics['psnr']:.3f} dB (blurred {metrics['psnr_blurred']:.3f}), SSIM {metrics['ssim']:.4f}")
     print(folder / "best.pt")
@@ -84,10 +86,10 @@ def _where_to_go_on(trainer: Trainer) -> str:
     if trainer.saved is None:
         return f"nothing was saved of {trainer.state.step} steps"
     found = f"saved {last}" if trainer.saved == trainer.state.step else f"{last} holds step {trainer.saved}"
-    return f"{found}; go on with the same options and: --resume {last}"
+    return f"{found}; go on with --resume {last} and the same options, but without --name and --init"
 
 
-def _config(arguments: argparse.Namespace, data: str, device: str) -> TrainConfig:
+def _config(arguments: argparse.Namespace, data: str, validation_data: str, name: str, device: str) -> TrainConfig:
     *smaller, patch = arguments.patch
     if arguments.batch < distributed.size():
         raise Failure(
@@ -113,31 +115,35 @@ def _config(arguments: argparse.Namespace, data: str, device: str) -> TrainConfi
         save_minutes=arguments.save_every,
         channels_last=arguments.channels_last,
         compile=arguments.compile,
+        validation_data=validation_data,
+        name=name,
     )
+
+
+def _name(arguments: argparse.Namespace) -> str:
+    return str(arguments.name or arguments.preset)
 
 
 def _checkpoint_to_resume(arguments: argparse.Namespace) -> Path | None:
     if arguments.resume == "auto":
-        return newest_checkpoint(arguments.project, arguments.name or arguments.preset)
+        return newest_checkpoint(arguments.project, _name(arguments))
     return Path(arguments.resume) if arguments.resume else None
 
 
-def _new_folder(arguments: argparse.Namespace) -> Path:
+@contextlib.contextmanager
+def _new_folder(project: Path, name: str) -> Iterator[Path]:
+    """Made and held for this run; one that never begins leaves none."""
     made = ""
     with distributed.together():
         if distributed.rank() == 0:
-            made = str(new_folder(arguments.project, arguments.name or arguments.preset))
-    return Path(distributed.from_first(made))
-
-
-def _weights_to_start_from(arguments: argparse.Namespace) -> dict[str, Any]:
-    content = read_checkpoint(arguments.init)
-    if content["preset"] != arguments.preset:
-        raise Failure(
-            f"--init {arguments.init} is of preset {content['preset']}; expected {arguments.preset}, or give "
-            f"--preset {content['preset']}"
-        )
-    return dict(content["weights"])
+            made = str(new_folder(project, name))
+    folder = Path(distributed.from_first(made))
+    try:
+        with alone_in(folder):
+            yield folder
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only succeeds while it is empty
 
 
 def _start_from(trainer: Trainer, weights: dict[str, Any], path: Path) -> None:
@@ -145,13 +151,3 @@ def _start_from(trainer: Trainer, weights: dict[str, Any], path: Path) -> None:
         trainer.learner.start_from(weights)
     except RuntimeError as error:
         raise Failure(f"--init {path} does not fit this version's network: {error}", ExitCode.MODEL) from error
-
-
-@contextlib.contextmanager
-def _removed_if_empty(folder: Path) -> Iterator[None]:
-    """A run that never began leaves no folder."""
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # only succeeds while it is empty

@@ -30,3 +30,5 @@ class TrainConfig:
     save_minutes: float = 10.0
     channels_last: bool = False
     compile: bool = False
+    validation_data: str = ""  # identity of what is validated on
+    name: str = ""  # as asked for; the folder may have got a number

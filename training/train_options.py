@@ -57,8 +57,8 @@ def _add_optimisation_arguments(model: argparse._ArgumentGroup) -> None:
     length.add_argument(
         "--minutes",
         type=float,
-        help="end after this long, schedule and last validation included, instead of --steps; as the rate follows the "
-        "clock, no two such runs are equal",
+        help="end after this long instead of --steps, schedule and last validation included, reading the data at the "
+        "start not; as the rate follows the clock, no two such runs are equal",
     )
     model.add_argument(
         "--batch", type=int, default=16, help="crops a step, on all GPUs together; smaller --patch sides get more"
@@ -101,6 +101,20 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         if value is not None and not low <= value <= high:  # false for nan, too
             raise Failure(f"--{name.replace('_', '-')} is {value}; expected {low} to {high}")
     _check_patches(arguments)
+    _check_run(arguments)
+
+
+def _check_run(arguments: argparse.Namespace) -> None:
+    name = arguments.name
+    if name is not None and (name in ("", "..") or Path(name).name != name):
+        raise Failure(f"--name is '{name}'; expected the name of a folder, without /; --project says where it is")
+    if arguments.resume not in (None, "auto"):
+        for option in ("name", "init"):
+            if getattr(arguments, option) is not None:
+                raise Failure(
+                    f"--{option} cannot be given with --resume {arguments.resume}, which goes on in that file's folder "
+                    f"with its weights; leave out one of them"
+                )
 
 
 def _check_patches(arguments: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import edgedeblur
-from edgedeblur import ExitCode
+from edgedeblur import ExitCode, Failure
 from training.checkpoint import load_network
 from training.config import PRESETS, ModelConfig
 from training.cost import macs, parameters
@@ -140,21 +140,31 @@ def test_interrupting_keeps_the_finished_rows(data: Path, whole: Path, tmp_path:
     assert rows_in(out) == rows_in(whole)  # as without an interruption: equal seeds, equal samples
 
 
+@pytest.mark.parametrize("left", ["last.pt", "previous.pt"])
 def test_a_row_that_was_interrupted_goes_on(
-    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    left: str, data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
+    starts = []
 
     def interrupted(trainer: Trainer, pairs: Pairs, crops: list[Crop]) -> dict[str, float]:
-        trainer.save("last.pt")
+        trainer.save(left)
         raise KeyboardInterrupt
+
+    fit = Trainer.fit
+
+    def watched(trainer: Trainer, pairs: Pairs, crops: list[Crop]) -> dict[str, float]:
+        starts.append(trainer.saved)
+        return fit(trainer, pairs, crops)
 
     with monkeypatch.context() as patched:
         patched.setattr(Trainer, "fit", interrupted)
         assert ablate(data, out) == ExitCode.INTERRUPTED
     assert rows_in(out) == []
     assert ablate(data, out) == ExitCode.USAGE
+    monkeypatch.setattr(Trainer, "fit", watched)
     assert ablate(data, out, "--resume") == 0
+    assert starts == [0, *[None] * (len(EDGE_N) - 1)]
     assert rows_in(out) == rows_in(whole)
 
 
@@ -176,6 +186,51 @@ def test_a_table_of_known_rows() -> None:
     assert " - " in as_text([alone])  # no full model with this seed: no difference
 
 
+def test_a_variant_that_diverges_is_noted_and_the_others_go_on(
+    data: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, fit = tmp_path / "out", Trainer.fit
+
+    def diverging(trainer: Trainer, pairs: Pairs, crops: list[Crop]) -> dict[str, float]:
+        if not trainer.config.model.global_branch:
+            raise Failure("the loss was not finite", ExitCode.QUALITY)
+        return fit(trainer, pairs, crops)
+
+    monkeypatch.setattr(Trainer, "fit", diverging)
+    assert ablate(data, out) == ExitCode.QUALITY
+    assert rows_in(out) == [row for row in rows_in(whole) if row["variant"] != "no global branch"]
+    printed = capsys.readouterr()
+    assert "no global branch, seed 0: the loss was not finite" in printed.err
+    assert "the table is without no global branch, seed 0" in printed.err
+    assert "no local branch" in printed.out
+    assert (out / "ablation.md").read_text().count("\n") == 2 + len(EDGE_N) - 1
+
+
+def test_other_failures_end_the_ablation(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def failing(trainer: Trainer, pairs: Pairs, crops: list[Crop]) -> dict[str, float]:
+        started.append(trainer)
+        raise Failure("too little memory", ExitCode.MEMORY)
+
+    monkeypatch.setattr(Trainer, "fit", failing)
+    assert ablate(data, tmp_path / "out") == ExitCode.MEMORY
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize(("name", "before", "now"), [("device", "cuda", "cpu"), ("precision", "bf16", "off")])
+def test_rows_of_other_devices_and_precisions_are_not_mixed(
+    name: str, before: str, now: str, data: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    content = json.loads((whole / "ablation.json").read_text())
+    content["settings"][name] = before
+    (out / "ablation.json").write_text(json.dumps(content))
+    assert ablate(data, out, "--resume") == ExitCode.USAGE
+    assert f"had {name} {before}, now {now}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -187,6 +242,7 @@ def test_a_table_of_known_rows() -> None:
         (["-o", "{}/full"], ExitCode.USAGE, "holds other files"),
         (["-o", "{}/full/file"], ExitCode.USAGE, "holds other files"),
         (["-o", "{}/damaged", "--resume"], ExitCode.SOURCE, "is damaged"),
+        (["-o", "{}/list", "--resume"], ExitCode.SOURCE, "is damaged"),
     ],
 )
 def test_mistakes_get_a_message_and_their_code(
@@ -199,8 +255,11 @@ def test_mistakes_get_a_message_and_their_code(
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("")
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "ablation.json").write_text('{"rows": [{"a": 1}], "settings": {}}')
+    damaged = {"damaged": '{"rows": [{"a": 1}], "settings": {}}', "list": '{"rows": [], "settings": []}'}
+    for folder, content in damaged.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ablation.json").write_text(content)
+    before = sorted(tmp_path.rglob("*"))
     assert ablate(data, tmp_path / "out", *(word.format(tmp_path) for word in arguments)) == code
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
+    assert sorted(tmp_path.rglob("*")) == before  # whichever folder -o names

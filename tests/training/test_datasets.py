@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,7 +16,8 @@ import edgedeblur
 from tests.training.set_trees import REALBLUR_J as J
 from tests.training.set_trees import bsd, copied, expand, gopro, hide, make, plain, realblur, reds, suffixed
 from training.data.datasets import find_pairs, is_pairs
-from training.data.pairs import FolderPairs, open_pairs
+from training.data.folder_pairs import FolderPairs
+from training.data.pairs import open_pairs
 from training.data.samples import identity
 
 Tree = Callable[[Path], Path]
@@ -79,7 +81,7 @@ def test_parts_of_parts_are_read(tmp_path: Path) -> None:
     far = find_pairs(hide(tmp_path) / "test" / "test-long-shot", "test")
     assert (far.layout, [pair.name for pair in far.pairs]) == ("HIDE", ["45fromGOPR1087"])
     scene = find_pairs(realblur(tmp_path) / J / "scene001")
-    assert (scene.layout, [pair.name for pair in scene.pairs]) == ("pairs", ["1", "10", "2"])
+    assert (scene.layout, [pair.name for pair in scene.pairs]) == ("pairs", ["1", "2", "10"])
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ def test_realblur_without_lists_is_all_its_scenes(tmp_path: Path) -> None:
         path.unlink()
     found = find_pairs(root, "test")
     assert (found.layout, found.splits) == ("RealBlur", ())
-    assert [pair.name for pair in found.pairs] == ["scene001/1", "scene001/10", "scene001/2", "scene230/7"]
+    assert [pair.name for pair in found.pairs] == ["scene001/1", "scene001/2", "scene001/10", "scene230/7"]
 
 
 def test_a_renamed_realblur_folder_is_still_found_by_its_lists(tmp_path: Path) -> None:
@@ -175,6 +177,27 @@ def test_another_variant_is_other_data_for_a_resumed_run(tmp_path: Path) -> None
     assert identity(gamma) != identity(usual)
     with pytest.raises(edgedeblur.Failure, match=r"--variant is blur_gamma; .* no blurred frames to choose from"):
         open_pairs(make(tmp_path / "photos", "a.png"), 32, variant="blur_gamma")
+
+
+def test_other_pictures_of_the_same_names_are_other_data_for_a_resumed_run(tmp_path: Path) -> None:
+    pairs, _ = open_pairs(gopro(tmp_path), 32)
+    before = identity(pairs)
+    assert identity(open_pairs(tmp_path / "GOPRO_Large", 32)[0]) == before
+    noise = np.random.default_rng(0).integers(0, 256, (34, 47, 3))
+    cv2.imwrite(str(tmp_path / "GOPRO_Large/train/GOPR0372_07_01/sharp/000048.png"), noise)
+    assert identity(open_pairs(tmp_path / "GOPRO_Large", 32)[0]) != before
+
+
+@pytest.mark.parametrize("size", [(64, 64), (60, 70)])
+def test_other_photographs_of_the_same_names_are_other_data_for_a_resumed_run(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    seen = []
+    for sides, grey in (((64, 64), 90), ((64, 64), 90), (size, 91)):
+        for name in "abc":
+            cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((*sides, 3), grey, np.uint8))
+        seen.append(identity(open_pairs(tmp_path, 32)[0]))
+    assert seen[0] == seen[1] != seen[2]
 
 
 def test_without_a_second_split_whole_sequences_are_held_out(tmp_path: Path) -> None:

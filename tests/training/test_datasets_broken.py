@@ -32,6 +32,7 @@ Tree = Callable[[Path], Path]
         (gopro, "empty test/GOPR0384_11_00/blur", "test", r"3 of 3 names are without a partner"),
         (hide, "rm GT", "train", r"HIDE_dataset: found train/, but no GT/"),
         (hide, "rm GT/45fromGOPR1087.png", "test", r"1 of 2 names are without a partner, first '45fromGOPR1087'"),
+        (hide, "write test/test-long-shot/2fromGOPR1085.jpg", "test", r"5.png and .*5.jpg have one name; keep"),
         (hide, "empty test", "test", r"test: found no pictures; expected .*GT/NAME"),
         (realblur, f"rm {J}/scene001/gt/gt_10.png", "train", r"1 of its 4 pictures are absent, first .*/gt/gt_10.png"),
         (realblur, "write RealBlur_J_test_list.txt", "test", r"test_list.txt: found no pictures"),
@@ -91,6 +92,19 @@ def test_the_blurred_side_alone_is_not_taken_for_sharp_photographs(tmp_path: Pat
     with pytest.raises(edgedeblur.Failure, match=r"blurred pictures of pairs only; give .*000$"):
         find_pairs(bsd(tmp_path) / "test" / "000" / "Blur" / "RGB")
     assert not is_pairs(sequence / "sharp")  # good photographs to blur
+
+
+def test_pairs_that_are_not_read_are_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = gopro(tmp_path)
+    open_pairs(root, 32)
+    assert "not read" not in capsys.readouterr().err
+    make(root, "{blur,sharp}/a.png")
+    assert len(find_pairs(root).pairs) == 7
+    open_pairs(root, 32)
+    assert capsys.readouterr().err.count(f"{root}: blur/ and sharp/ are not read, but test/, train/; move them") == 1
+    make(root / "test", "{blur,sharp}/a.png")
+    assert [pair.name for pair in find_pairs(root, "test").pairs] == ["a"]
+    assert f"{root}/test/GOPR0384_11_00: its pairs are not read, but those of {root}/test" in capsys.readouterr().err
 
 
 def test_a_folder_of_no_known_shape_gets_the_list_of_shapes(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from training.config import PRESETS, ModelConfig
 from training.data.pictures import read_picture
 from training.explain.filters import direction, effective_filter, elongation, moments, tap_grid
 from training.explain.observe import Layer, Sampling, observe
-from training.explain.psf import angular_error, line_psf, mean_elongation, measure
+from training.explain.psf import Measurement, angular_error, line_psf, mean_elongation, measure
 from training.explain.summary import telling_pixels
 from training.frame_model import FrameModel
 from training.network import SAPHNet
@@ -305,6 +307,26 @@ def test_psf_reports_a_filter_that_never_turns(tmp_path: Path, capsys: pytest.Ca
     assert errors["120"] > 88
     assert "at random" in capsys.readouterr().out
     assert (out / "psf.png").stat().st_size > 10_000
+
+
+def test_interrupting_keeps_what_was_measured(
+    frame_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+
+    def interrupted(network: SAPHNet, pictures: dict[str, Any]) -> Iterator[Measurement]:
+        for row in itertools.islice(measure(network, pictures), 2):
+            measured.append(row)
+            yield row
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.explain.psf_report.measure", interrupted)
+    out = tmp_path / "out"
+    assert explain("--psf", frame_path, "--model", saved(tmp_path), "-o", out) == ExitCode.INTERRUPTED
+    with (out / "psf.csv").open() as file:
+        kept = [(row["layer"], int(row["angle_deg"])) for row in csv.DictReader(file)]
+    assert kept == [(row.layer, row.angle) for row in measured]
+    assert len(kept) == 2
 
 
 @pytest.mark.parametrize(

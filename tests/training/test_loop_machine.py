@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import multiprocessing
 import os
 import re
@@ -182,6 +183,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert f"going on from {tmp_path}/tiny/previous.pt" in printed
     assert "step 1 of 2" in printed
     assert read_checkpoint(tmp_path / "tiny" / "last.pt")["training"]["step"] == 2
+    assert read_checkpoint(tmp_path / "tiny" / "previous.pt")["training"]["step"] == 1  # still whole
     assert (tmp_path / "tiny" / "metrics.csv").read_text().count("\n") == 3
 
 
@@ -209,6 +211,14 @@ def test_compiled_runs_have_the_same_checkpoints(
     assert train("--name", "compiled", "--resume", "auto") == 0  # and back
     plain, compiled = (load_network(tmp_path / name / "last.pt")[0].state_dict() for name in ("tiny", "compiled"))
     assert plain.keys() == compiled.keys()
+
+
+@pytest.mark.parametrize(("before", "after"), [("off", "fp16"), ("bf16", "fp16"), ("fp16", "off")])
+def test_a_run_goes_on_in_another_precision(before: str, after: str) -> None:
+    saved, resumed = learner(amp=before), learner(amp=after)
+    resumed.restore(saved.averaged.state_dict(), saved.state())
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    assert math.isfinite(resumed.step(image, image * 0.5, 1e-3, 2)[0])
 
 
 @pytest.mark.parametrize("settings", [{"amp": "bf16"}, {"amp": "fp16"}, {"channels_last": True}])

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 import edgedeblur
 from tests.training.tiny import MODEL, write_pairs
 from training.checkpoint import read_checkpoint
 from training.config import PRESETS
+from training.evaluation.evaluate import crop_metrics
+from training.learner import Learner
 from training.meter import Meter, Step
 from training.metrics_table import append_row, drop_rows_after
 from training.schedule import Stage, learning_rate, stage_at, stages_of
@@ -69,23 +74,71 @@ def test_a_stage_takes_up_where_the_one_before_ended(train: Callable[..., int], 
     assert read_checkpoint(last)["training"]["seen"] == 4 * 4 + 6 * 2
 
 
+class Clock:
+    """Time that only passes where it is told to."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """In seconds."""
+        return self.now
+
+    def passes_in(self, function: Callable[..., Any], seconds: Iterator[float]) -> Callable[..., Any]:
+        """The function, each call of which takes the next of these times."""
+
+        def slow(*arguments: Any) -> Any:
+            self.now += next(seconds)
+            return function(*arguments)
+
+        return slow
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A step takes 1 s, and a validation 5 s."""
+    clock = Clock()
+    monkeypatch.setattr("training.loop.time", clock)
+    monkeypatch.setattr(Learner, "step", clock.passes_in(Learner.step, itertools.repeat(1.0)))
+    monkeypatch.setattr("training.loop.crop_metrics", clock.passes_in(crop_metrics, itertools.repeat(5.0)))
+    return clock
+
+
 def test_a_time_budget_holds_and_counts_the_parts_of_a_run(
-    train: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    train: Callable[..., int], clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = tmp_path / "tiny" / "last.pt"
-    began = time.monotonic()
-    assert train("--patch", 32, "--minutes", 0.02) == 0
-    taken = time.monotonic() - began
+    assert train("--patch", 32, "--minutes", 1) == 0
     first = read_checkpoint(last)["training"]
-    assert 1.2 * 0.8 < first["elapsed_s"] <= taken
-    assert first["validated"] == first["step"] > 0
-    assert first["optimisers"][0]["param_groups"][0]["lr"] < 0.2 * 1e-3  # the schedule was walked to its end
-    assert train("--patch", 32, "--minutes", 0.02) == 0
+    assert first["elapsed_s"] == clock.now == 60
+    assert first["validated"] == first["step"] == 60 - 2 * 5  # a validation at the start says how long the last takes
+    assert first["optimisers"][0]["param_groups"][0]["lr"] < 0.01 * 1e-3  # the schedule was walked to its end
+    assert train("--patch", 32, "--minutes", 1) == 0
     assert "this run is finished; raise --minutes" in capsys.readouterr().err
-    assert train("--patch", 32, "--minutes", 0.04) == 0
+    assert train("--patch", 32, "--minutes", 2) == 0
     second = read_checkpoint(last)["training"]
-    assert second["step"] > first["step"]
-    assert 2.4 * 0.8 < second["elapsed_s"] < 2.4 + first["elapsed_s"]
+    assert second["step"] == 50 + 60 - 5
+    assert second["elapsed_s"] == 120
+
+
+def test_a_quicker_validation_leads_back_to_no_earlier_stage(
+    train: Callable[..., int], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.chain([20.0], itertools.repeat(1.0))
+    monkeypatch.setattr("training.loop.crop_metrics", clock.passes_in(crop_metrics, seconds))
+    step, sides, rates = Learner.step, list[int](), list[float]()
+
+    def watched(learner: Learner, blurred: Tensor, sharp: Tensor, rate: float, batch: int) -> tuple[float, float]:
+        sides.append(blurred.shape[-1])
+        rates.append(rate)
+        return step(learner, blurred, sharp, rate, batch)
+
+    monkeypatch.setattr(Learner, "step", watched)
+    assert train("--patch", "32,48", "--minutes", 1, "--validate-every", 1) == 0
+    assert sides == sorted(sides)
+    assert rates == sorted(rates, reverse=True)
 
 
 def test_rows_after_the_checkpoint_and_rows_cut_short_go(tmp_path: Path) -> None:
@@ -102,6 +155,22 @@ def test_rows_after_the_checkpoint_and_rows_cut_short_go(tmp_path: Path) -> None
     drop_rows_after(path, 10)
     append_row(path, {"step": 2, "psnr": 20.5})
     assert path.read_text() == "step,psnr\n2,20.5\n"
+
+
+def test_a_table_that_something_else_wrote_is_no_obstacle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text("step,ps")  # a header cut short
+    drop_rows_after(path, 10)
+    append_row(path, {"step": 2, "psnr": 20.5})
+    assert path.read_text() == "step,psnr\n2,20.5\n"
+    with path.open("a") as file:
+        file.write("three,20.5\n")
+    drop_rows_after(path, 10)
+    assert path.read_text() == "step,psnr\n2,20.5\n"
+    append_row(path, {"step": 4, "psnr": 20.5, "ssim": 0.5})  # of a version with other columns
+    assert path.read_text() == "step,psnr,ssim\n4,20.5,0.5\n"
+    assert (tmp_path / "metrics-before.csv").read_text() == "step,psnr\n2,20.5\n"
+    assert "metrics-before.csv" in capsys.readouterr().err
 
 
 def test_steps_left_out_take_time_but_are_not_in_the_means() -> None:

@@ -13,9 +13,18 @@ from torch.utils.data import default_collate
 
 from training.evaluation.metrics import psnr
 from training.synthesis.deadleaves import dead_leaves
+from training.synthesis.motions import random_camera, random_object_motion
 from training.synthesis.scene import KNOTS, Scene
 from training.synthesis.synth import SynthConfig, draw_scene, pictures, render, synthesise
-from training.synthesis.trajectory import View, corners, homographies, path_length, poses_of_length, random_poses
+from training.synthesis.trajectory import (
+    View,
+    corners,
+    homographies,
+    moved,
+    path_length,
+    poses_of_length,
+    random_poses,
+)
 
 PHOTOS = [dead_leaves(np.random.default_rng(seed), (150, 190), leaves=200) for seed in range(2)]
 SMALL = SynthConfig(size=(48, 80), camera_blur=(0.0, 16.0), object_blur=(0.0, 12.0))
@@ -53,7 +62,24 @@ def test_homographies_are_those_of_a_camera_before_a_plane() -> None:
     assert (x / w, y / w) == pytest.approx(((30 - 10) / 0.8, 40 / 0.8))
     quarter = homographies(np.array([[0, 0, 0.02, 0, 0, 0]]), View(100.0, (7.0, 9.0)))[0]
     x, y, w = quarter @ (107, 9, 1)
-    assert (x / w, y / w) == pytest.approx((7 + 100 * np.cos(0.02), 9 + 100 * np.sin(0.02)), abs=1e-3)
+    assert (x / w, y / w) == pytest.approx((7 + 100 * np.cos(0.02), 9 + 100 * np.sin(0.02)), abs=1e-9)
+    radian = homographies(np.array([[0, 0, 1.0, 0, 0, 0]]), View(100.0, (7.0, 9.0)))[0]  # things may turn that far
+    x, y, w = radian @ (107, 9, 1)
+    assert (x / w, y / w) == pytest.approx((7 + 100 * np.cos(1), 9 + 100 * np.sin(1)), abs=1e-9)
+
+
+def test_things_of_any_size_move_as_far_as_asked() -> None:
+    config = SynthConfig(object_blur=(24.0, 24.0), camera_blur=(0.0, 1000.0))  # nothing is too long
+    lengths = []
+    for seed in range(800):
+        rng = np.random.default_rng(seed)
+        camera = random_camera(rng, config, standing=True)
+        height, width = np.exp(rng.uniform(np.log(8), np.log(256), 2))
+        box = corners(40, 90, 40 + height, 90 + width)
+        lengths.append(path_length(random_object_motion(rng, config, camera, box), box) / camera.exposures)
+    moving = np.array([length for length in lengths if length])
+    assert len(moving) > 400
+    assert 24 * 0.8 < np.quantile(moving, 0.01) < np.quantile(moving, 0.99) < 24 * 1.25
 
 
 def test_the_same_seed_gives_the_same_pair_whatever_the_global_state() -> None:
@@ -107,10 +133,19 @@ def test_longer_motion_blurs_more() -> None:
 
 @pytest.mark.parametrize("rolling", [0.0, 1.0])
 def test_the_camera_moves_as_far_as_asked(rolling: float) -> None:
-    config = dataclasses.replace(SMALL, camera_blur=(20, 20), max_objects=0, sharp_share=0.0, rolling_share=rolling)
-    scenes = drawn(config, 12)
-    assert np.mean([background_path(scene) for scene in scenes]) == pytest.approx(20, rel=0.05)
+    roomy = dataclasses.replace(SMALL, object_blur=(0, 24), max_objects=0, sharp_share=0.0)
+    scenes = drawn(dataclasses.replace(roomy, camera_blur=(10, 10), rolling_share=rolling), 12)
+    assert np.mean([background_path(scene) for scene in scenes]) == pytest.approx(10, rel=0.05)
     assert all((float(scene.readout) > 0) == bool(rolling) for scene in scenes)
+
+
+def test_the_view_stays_inside_the_photograph() -> None:
+    config = SynthConfig(size=(48, 80), max_objects=0, sharp_share=0.0, light_share=0.0, rolling_share=0.8)
+    frame = corners(0, 0, 47, 79)
+    for scene in drawn(config, 1500):
+        seen = moved(scene.motions[0].double().numpy(), frame)
+        assert seen.min() >= -0.01
+        assert (seen.max(axis=(0, 1)) <= np.array(scene.photo.shape[:0:-1]) - 0.99).all()
 
 
 def test_short_paths_are_likelier_and_the_mean_is_at_a_third_of_the_range() -> None:
@@ -134,6 +169,21 @@ def test_nothing_moves_when_asked() -> None:
         PHOTOS, np.random.default_rng(1), dataclasses.replace(QUIET, camera_blur=(0, 0), object_blur=(0, 0))
     )
     assert np.array_equal(blurred, sharp)
+
+
+def test_something_moves_in_every_scene_that_is_not_to_be_sharp() -> None:
+    config = dataclasses.replace(SMALL, sharp_share=0.0)
+    for scene in drawn(config, 500):
+        moves = ((scene.motions - scene.motions[:, :1]).abs().amax(dim=(1, 2, 3)) > 0).tolist()
+        top, left, bottom, right = scene.windows.unbind(dim=1)
+        seen = ((bottom > top) & (right > left)).tolist()
+        assert moves[0] or any(moving and inside for moving, inside in zip(moves[1:], seen, strict=True))
+
+
+def test_a_tripod_leaves_the_motion_to_the_things() -> None:
+    scenes = drawn(dataclasses.replace(SMALL, sharp_share=0.0), 300)
+    standing = [scene for scene in scenes if torch.equal(scene.motions[0, 0], scene.motions[0, -1])]
+    assert 0.03 < len(standing) / len(scenes) < 0.13
 
 
 def test_the_shares_are_kept() -> None:

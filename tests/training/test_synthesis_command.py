@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from pathlib import Path
 
 import cv2
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 
 from edgedeblur import ExitCode, main
+from training.data import photographs
 from training.data.pictures import read_picture
+from training.synthesis.config import SynthConfig
 from training.synthesis.deadleaves import dead_leaves
 
 SIZE = ["--size", "32x48"]
@@ -20,7 +24,7 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     for seed in range(2):
-        cv2.imwrite(str(folder / f"{seed}.png"), dead_leaves(np.random.default_rng(seed), (120, 150), leaves=100))
+        cv2.imwrite(str(folder / f"{seed}.png"), dead_leaves(np.random.default_rng(seed), (140, 150), leaves=100))
     return folder
 
 
@@ -67,6 +71,75 @@ def test_pairs_are_not_written_over_unasked(photos: Path, tmp_path: Path, capsys
     assert contents(tmp_path / "pairs") == before
     assert main([*command, "--seed", "1", "--force"]) == 0
     assert contents(tmp_path / "pairs") != before
+
+
+def interrupted_at(moment: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the file of that number gets its name."""
+    replace, calls = os.replace, itertools.count(1)
+
+    def replace_or_stop(partial: Path, path: Path) -> None:
+        if next(calls) == moment:
+            raise KeyboardInterrupt
+        replace(partial, path)
+
+    monkeypatch.setattr(os, "replace", replace_or_stop)
+
+
+@pytest.mark.parametrize("moment", [3, 4])
+def test_interrupted_it_leaves_whole_pairs_of_one_seed(
+    moment: int, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["synth", "--data", str(photos), "--count", "3", *SIZE]
+    for name, seed in (("old", "1"), ("new", "2")):
+        assert main([*command, "-o", str(tmp_path / name), "--seed", seed]) == 0
+    interrupted_at(moment, monkeypatch)
+    assert main([*command, "-o", str(tmp_path / "old"), "--seed", "2", "--force"]) == ExitCode.INTERRUPTED
+    assert [blurred.name for blurred, _ in pair_paths(tmp_path / "old")] == ["000000.png"]
+    assert contents(tmp_path / "old").items() <= contents(tmp_path / "new").items()
+
+
+def test_force_replaces_a_larger_set_and_what_a_crash_left(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "pairs"
+    command = ["synth", "--data", str(photos), "-o", str(folder), *SIZE]
+    assert main([*command, "--count", "3"]) == 0
+    (folder / "blur" / "000003.png.partial").write_bytes(b"half")
+    (folder / "blur" / "000004.png").write_bytes(b"alone")
+    assert main([*command, "--count", "2"]) == ExitCode.USAGE
+    assert main([*command, "--count", "2", "--force"]) == 0
+    assert [blurred.name for blurred, _ in pair_paths(folder)] == ["000000.png", "000001.png"]
+
+
+def test_force_removes_nothing_before_the_photographs_are_read(photos: Path, tmp_path: Path) -> None:
+    command = ["synth", "-o", str(tmp_path / "pairs"), "--count", "1", *SIZE]
+    assert main([*command, "--data", str(photos)]) == 0
+    before = contents(tmp_path / "pairs")
+    assert main([*command, "--data", str(tmp_path / "missing"), "--force"]) == ExitCode.SOURCE
+    assert contents(tmp_path / "pairs") == before
+
+
+def test_every_photograph_is_used(tmp_path: Path) -> None:
+    for index in range(120):
+        cv2.imwrite(str(tmp_path / f"{index:03}.png"), np.full((64, 64, 3), index, np.uint8))
+    found = photographs.read_photos(tmp_path, SynthConfig(size=(32, 48)))
+    assert list(found) == [f"{index:03}.png" for index in range(120)]
+
+
+def test_photographs_beyond_the_memory_limit_are_told(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(photographs, "MEMORY", 1000)
+    assert main(["synth", "--data", str(photos), "-o", str(tmp_path / "pairs"), "--count", "1", *SIZE]) == 0
+    assert "kept the first 1 of 2 photographs" in capsys.readouterr().err
+
+
+def test_photographs_are_at_least_half_of_what_is_seen_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = SynthConfig(size=(32, 48))  # 112 pixels are seen with both margins of 32, along either side when turned
+    for name, side in (("small", 55), ("large", 56)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((90, side, 3), 9, np.uint8))
+    assert list(photographs.read_photos(tmp_path, config)) == ["large.png"]
+    assert "small.png is 90x55; expected at least 56x56" in capsys.readouterr().err
 
 
 def test_a_set_is_not_mixed_with_other_pictures(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,8 +66,10 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
     common = ["--data", pairs, "--steps", "6", "--validate-every", "3", "--project", tmp_path]
     assert train(*common) == 0
     whole = load_network(tmp_path / "edge-n" / "last.pt")[0].state_dict()
-    assert train(*common, "--resume", tmp_path / "edge-n" / "3.pt") == 0
-    resumed, content = load_network(tmp_path / "edge-n" / "last.pt")
+    (tmp_path / "halfway").mkdir()
+    shutil.copy(tmp_path / "edge-n" / "3.pt", tmp_path / "halfway" / "last.pt")
+    assert train(*common, "--resume", tmp_path / "halfway" / "last.pt") == 0
+    resumed, content = load_network(tmp_path / "halfway" / "last.pt")
     assert content["training"]["step"] == 6
     assert all(torch.equal(value, whole[name]) for name, value in resumed.state_dict().items())
 
@@ -143,6 +145,8 @@ def test_learning_rate_warms_up_and_ends_low() -> None:
     assert rates[0] < rates[10] < rates[19] == pytest.approx(1e-3)
     assert rates[19:] == sorted(rates[19:], reverse=True)
     assert rates[-1] < 5e-6
+    low = [learning_rate(step, 1000, 1e-8) for step in range(1000)]
+    assert max(low[19:]) == low[19] == pytest.approx(1e-8)  # a peak below the usual end is not risen from
 
 
 def test_val_measures_pt_and_says_what_the_input_was(
@@ -183,6 +187,7 @@ def bad(tmp_path: Path) -> Path:
         (tmp_path / "twice" / side).mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "twice" / side / f"a.{suffix}"), sharp)
     (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     return tmp_path
 
 
@@ -208,6 +213,13 @@ def bad(tmp_path: Path) -> Path:
         ("train --resume {}/empty", 5, "is a folder"),
         ("train --device meta", 2, "expected auto, cpu, cuda"),
         ("train --lr nan", 2, "--lr is nan"),
+        ("train --name /tmp/x", 2, "--name is '/tmp/x'"),
+        ("train --name ..", 2, "--name is '..'"),
+        ("train --name= --resume auto", 2, "--name is ''"),
+        ("train --resume {}/none.pt --name x", 2, "--name cannot be given with --resume"),
+        ("train --resume {}/none.pt --init {}/none.pt", 2, "--init cannot be given with --resume"),
+        ("train --resume {}/nowhere/last.pt", 5, "does not exist"),
+        ("train --project {}/dangling --steps 1", 3, "cannot create"),
         ("train --ema 7", 2, "--ema is 7.0"),
         ("train --seed -1", 2, "--seed is -1"),
         ("train --data {}/small", 4, "none of the 1 photographs"),

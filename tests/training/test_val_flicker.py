@@ -114,6 +114,15 @@ def test_motion_is_where_a_pixel_was_and_what_came_in_is_not_known() -> None:
     assert not known[:, -3:].any()
 
 
-def test_the_smallest_frames_are_no_error() -> None:
-    frame = np.ascontiguousarray(scene(0)[:MOTION_WINDOW, :MOTION_WINDOW])
+def test_after_a_cut_there_is_no_flicker() -> None:
+    """Unrelated pictures agree here and there by chance."""
+    frames = [dead_leaves(np.random.default_rng(seed), (180, 320), leaves=400) for seed in (1, 2)]
+    assert motion(frames[1], frames[0])[1].any()
+    steadiness = ChangeFlicker()
+    assert [steadiness.step(frame, {"model": difference(frame, frame)}) for frame in frames] == [{}, {}]
+
+
+@pytest.mark.parametrize("size", [(MOTION_WINDOW, MOTION_WINDOW), (MOTION_WINDOW, 640), (640, MOTION_WINDOW)])
+def test_the_smallest_frames_are_no_error(size: tuple[int, int]) -> None:
+    frame = dead_leaves(np.random.default_rng(8), size, leaves=400)
     assert change_flicker([frame, frame], [frame, frame]) == [0]

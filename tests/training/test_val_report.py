@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgedeblur import ExitCode, Failure
-from training.evaluation.gallery import Gallery
+from training.evaluation.gallery import Gallery, _text
 from training.evaluation.outputs import RowsFile, check_output
 from training.evaluation.report import PAIRS, frame_line, method_table
 from training.evaluation.rows import INPUT, Measured, Row
@@ -162,6 +162,24 @@ def test_the_gallery_keeps_three_of_each_and_shows_no_frame_twice() -> None:
         for index in range(count):
             gallery.add(measured(str(index), 50, 40 - index, at=(0, 0)))
         assert gallery.picture().shape[0] == strips * (60 + CROP[0] + 6)
+
+
+@pytest.mark.parametrize("count", [3, 6, 8])
+def test_frames_that_gain_the_same_are_shown_once(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    def titled(text: str, width: int) -> Image:
+        shown.append(text)
+        return _text(text, width)
+
+    monkeypatch.setattr("training.evaluation.gallery._text", titled)
+    gallery = Gallery(["m"])
+    for index in range(count):
+        gallery.add(measured(str(index), 20, 20, at=(0, 0)))
+    gallery.picture()
+    frames = [text.partition(": ")[2].partition(",")[0] for text in shown if text.startswith(("worst", "best"))]
+    worst, best = min(3, count // 2), min(3, count - count // 2)
+    assert frames == [*map(str, range(worst)), *map(str, range(count - 1, count - 1 - best, -1))]
 
 
 def test_frames_smaller_than_a_crop_and_long_names_fit() -> None:

@@ -17,6 +17,7 @@ import edgedeblur
 from tests.training.films import SCENERY, SIZE, Image, film, pan, picture, view
 from training.data import video_frames
 from training.data.pairs import open_pairs
+from training.data.samples import identity
 from training.data.video_exposure import Exposure
 from training.data.video_frames import FrameStore
 from training.data.video_index import Clip, read_clip
@@ -131,6 +132,14 @@ def test_repeated_frames_are_not_taken_for_rest(tmp_path: Path) -> None:
     assert psnr(blurred, sharp) < 26
 
 
+def test_a_crop_as_large_as_the_frame_needs_no_margin(tmp_path: Path) -> None:
+    assert int(389 * (256 / 389)) == 255  # floats: the frame, reduced to the crop's size, seems to be too small
+    frames = [np.ascontiguousarray(SCENERY[:389, 5 * index : 5 * index + 420]) for index in range(5)]
+    pairs = every_target(read_clip(film(tmp_path / "pan.mkv", frames)), dataclasses.replace(PLAIN, scale=(0.5, 0.5)))
+    blurred, sharp = pairs.sample(np.random.default_rng(0), 256)
+    assert blurred.shape == sharp.shape == (256, 256, 3)
+
+
 class Indexed(Dataset[tuple[Image, Image]]):
     """Samples by number, as the training loop draws them."""
 
@@ -194,6 +203,25 @@ def test_training_and_validation_see_no_frame_in_common(tmp_path: Path) -> None:
     assert len(set(training.names + validation.names)) == len(training.names) + len(validation.names)
     whole, other = open_pairs(tmp_path / "a.mkv", 64, tmp_path / "b.MKV")
     assert (len(whole.names), len(other.names)) == (38, 20)
+
+
+def test_a_video_of_the_same_name_is_other_data_for_a_resumed_run(tmp_path: Path) -> None:
+    names, seen = set(), []
+    for step in (4.0, 4.0, 5.0):
+        pairs, _ = open_pairs(film(tmp_path / "a.mkv", pan(40, (1.0, step))), 64)
+        names.add(tuple(pairs.names))
+        seen.append(identity(pairs))
+    assert len(names) == 1
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_videos_and_pictures_in_one_folder_are_refused_and_counted(tmp_path: Path) -> None:
+    for name in ("a.mkv", "b.mkv"):
+        film(tmp_path / name, pan(6, (1.0, 4.0)))
+    cv2.imwrite(str(tmp_path / "cover.jpg"), view(40, 60))
+    with pytest.raises(edgedeblur.Failure, match=r"holds 2 videos and 1 pictures; expected one kind: move") as raised:
+        open_pairs(tmp_path, 64)
+    assert raised.value.code == edgedeblur.ExitCode.SOURCE
 
 
 def test_a_clip_too_short_to_divide_serves_for_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,9 @@ no picture is opened.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
+import sys
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
@@ -56,11 +58,13 @@ def find_pairs(folder: Path, split: str | None = None, variant: str = "blur") ->
     folder: the whole set, one split of it or one sequence. split: `train`, `val` or `test`; val and test serve for each
     other where the set has one only. variant: which blurred pictures (GoPro: blur, blur_gamma; REDS: blur, blur_comp,
     blur_jpeg). Raises Failure: (SOURCE) for a folder of another shape and for whatever is missing in it, (USAGE) for a
-    variant that the set does not have.
+    variant that the set does not have. Says on stderr which pairs of the folder are not looked at.
     """
     layout = _layout(folder)
     if layout is None:
         raise Failure(f"{folder} holds no pairs that are understood; expected one of:{SHAPES}", ExitCode.SOURCE)
+    for line in layout.unread:
+        _tell(line)
     splits = tuple(name for name in layout.splits if name)
     chosen = _chosen(folder, layout.name, splits, split)
     pairs = tuple(
@@ -69,6 +73,11 @@ def find_pairs(folder: Path, split: str | None = None, variant: str = "blur") ->
     kind = layout.name if variant == "blur" else f"{layout.name} ({variant})"
     label = chosen[0] or (folder.name if folder.name in SPLITS else "")
     return PairSet(f"{kind}, {label} split" if label and len(chosen) == 1 else kind, pairs, splits)
+
+
+@functools.cache  # training and validation look at one folder: it is said once
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _layout(folder: Path) -> Layout | None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
-from training.data.pair_set import Group, Layout, Pair, checked_variant, pictures_by_name
+from training.data.pair_set import Group, Layout, Pair, by_name, checked_variant, pictures_by_name
 from training.data.pictures import subfolders
 
 _DISTANCES = ("test-close-ups", "test-long-shot")
@@ -30,9 +30,8 @@ def _pairs(part: Path, sharp: Path, variant: str) -> list[Pair]:
             f"{part.parent}: found {part.name}/, but no GT/; HIDE keeps its sharp pictures there: unpack it again",
             ExitCode.SOURCE,
         )
-    blurred: dict[str, Path] = {}
-    for folder in (part, *subfolders(part).values()):
-        blurred |= pictures_by_name(folder)
+    folders = (part, *subfolders(part).values())
+    blurred = by_name(named for folder in folders for named in pictures_by_name(folder).items())
     named = pictures_by_name(sharp)
     # GT holds the other split's pictures, too: only the blurred ones must all have a partner.
     return Group(part, f"{sharp}/NAME for each").matched(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
@@ -29,10 +30,14 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """A recognised folder. splits: what reads a variant's pairs, by split; by "" where the folder is not divided."""
+    """A recognised folder. splits: what reads a variant's pairs, by split; by "" where the folder is not divided.
+
+    unread: for people, a line for each place with other pairs, which are not read.
+    """
 
     name: str
     splits: Mapping[str, Callable[[str], list[Pair]]]
+    unread: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Group:
         return Pair(text(full), text(self.lead) if self.ordered else "", blurred, sharp)
 
     def matched(self, blurred: dict[str, Path], sharp: dict[str, Path]) -> list[Pair]:
-        """Pairs of equal names, sorted. Raises Failure (SOURCE) for names that one side lacks, and without any pair."""
+        """Pairs of equal names, sorted by `counted`. Raises Failure (SOURCE) for lone names, and without any pair."""
         for lone, lacking in ((blurred.keys() - sharp.keys(), "sharp"), (sharp.keys() - blurred.keys(), "blurred")):
             if lone:
                 raise Failure(
@@ -61,7 +66,7 @@ class Group:
                 )
         if not blurred:
             raise Failure(f"{self.folder}: found no pictures; expected {self.expected}", ExitCode.SOURCE)
-        return [self.pair(name, blurred[name], sharp[name]) for name in sorted(blurred)]
+        return [self.pair(name, blurred[name], sharp[name]) for name in sorted(blurred, key=counted)]
 
 
 def pictures_by_name(folder: Path, start: str = "", end: str = "") -> dict[str, Path]:
@@ -69,11 +74,15 @@ def pictures_by_name(folder: Path, start: str = "", end: str = "") -> dict[str, 
 
     Raises Failure (SOURCE) when two have one name.
     """
+    paths = files(folder, SUFFIXES) if os.path.isdir(folder) else []
+    fitting = (path for path in paths if path.stem.startswith(start) and path.stem.endswith(end))
+    return by_name((path.stem.removeprefix(start).removesuffix(end), path) for path in fitting)
+
+
+def by_name(paths: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """Named paths as a dictionary. Raises Failure (SOURCE) when two have one name."""
     found: dict[str, Path] = {}
-    for path in files(folder, SUFFIXES) if os.path.isdir(folder) else []:
-        if not (path.stem.startswith(start) and path.stem.endswith(end)):
-            continue
-        name = path.stem.removeprefix(start).removesuffix(end)
+    for name, path in paths:
         if name in found:
             raise Failure(f"{found[name]} and {path} have one name; keep one of them", ExitCode.SOURCE)
         found[name] = path
@@ -85,6 +94,11 @@ def checked_variant(variant: str, name: str, variants: tuple[str, ...] = ("blur"
     if variant not in variants:
         raise Failure(f"--variant is {variant}; {name} has: {', '.join(variants)}")
     return variant
+
+
+def counted(name: str) -> list[tuple[int, str]]:
+    """Key that sorts frames as they were counted: 2 before 10, with leading zeros or without."""
+    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def text(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import zlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +15,9 @@ from torch.utils.data import default_collate
 
 from edgedeblur import ExitCode, Failure
 from training.data.datasets import SHAPES, PairSet, find_pairs, is_pairs
-from training.data.pictures import SUFFIXES, check_size, files, read_pair, read_picture
+from training.data.folder_pairs import FolderPairs, usable
+from training.data.photographs import read_photos
+from training.data.pictures import SUFFIXES, files
 from training.data.video_frames import SUFFIXES as VIDEO_SUFFIXES
 from training.data.video_pairs import VideoConfig, VideoPairs, read_clips, split_targets, targets_of
 from training.synthesis.deadleaves import dead_leaves
@@ -26,7 +29,6 @@ _DEFAULT = SynthConfig()
 # Validation is about blur: one crop that was sharp before would outweigh ten blurred ones in a mean of decibels.
 _BLURRED = SynthConfig(sharp_share=0.0)
 _MOVING = VideoConfig(anywhere_share=0.0)
-_PHOTO_MEMORY = 4 * 2**30  # bytes of decoded photographs kept
 
 
 class SyntheticPairs:
@@ -37,6 +39,13 @@ class SyntheticPairs:
         self.photos, self.names = list(photos.values()), list(photos)
         self.config = config
 
+    @property
+    def marks(self) -> list[str]:
+        """What tells these photographs from others of the same names."""
+        named = zip(self.names, self.photos, strict=True)
+        # Every 16th row: there may be gigabytes.
+        return [f"{name} {photo.shape} {zlib.crc32(photo[::16].tobytes())}" for name, photo in named]
+
     def sample(self, rng: np.random.Generator, patch: int) -> tuple[Image, Image]:
         """A new (blurred, sharp) pair, (patch, patch, 3) uint8 BGR."""
         return pictures(*render(default_collate([self.scene(rng, patch)])))
@@ -44,25 +53,6 @@ class SyntheticPairs:
     def scene(self, rng: np.random.Generator, patch: int) -> Scene:
         """The same pair before it is rendered: the cheap part, so that a GPU can do the rest for a whole batch."""
         return draw_scene(self.photos, rng, dataclasses.replace(self.config, size=(patch, patch)))
-
-
-class FolderPairs:
-    """Random crops, flips and quarter turns of pairs on disk."""
-
-    def __init__(self, found: PairSet) -> None:
-        self.paths = [(pair.blurred, pair.sharp) for pair in found.pairs]
-        # With the layout, which says the split and the variant: GoPro's frames have the same names in all variants.
-        self.names = [f"{found.layout}: {pair.name}" for pair in found.pairs]
-
-    def sample(self, rng: np.random.Generator, patch: int) -> tuple[Image, Image]:
-        """A random crop of a random pair, (patch, patch, 3) uint8 BGR."""
-        images = read_pair(self.paths[rng.integers(len(self.paths))], (patch, patch))
-        top, left = (int(rng.integers(length - patch + 1)) for length in images[0].shape[:2])
-        turns, flip = int(rng.integers(4)), rng.random() < 0.5
-        crops = (image[top : top + patch, left : left + patch] for image in images)
-        turned = (np.rot90(crop[:, ::-1] if flip else crop, turns) for crop in crops)
-        blurred, sharp = (np.ascontiguousarray(crop) for crop in turned)
-        return blurred, sharp
 
 
 Pairs = SyntheticPairs | FolderPairs | VideoPairs
@@ -76,6 +66,7 @@ def open_pairs(
     data, validation: a folder, or one video. A divided set is trained on by its train split and validated on by its val
     or test split. Elsewhere, without `validation`, a twentieth is held out: of the sequences, of the pictures, or the
     end of each video; at least one. variant: of the blurred pictures of `data`, as in `find_pairs`.
+    Pairs and videos that are too small for the patch are left out, and told of.
     Raises Failure: (SOURCE) when there is nothing to train on, (USAGE) for a variant that is not there.
     """
     if data is None:
@@ -89,9 +80,9 @@ def open_pairs(
         training, held_out = split_targets(read_clips(data, patch))
         return VideoPairs(training), VideoPairs(held_out, _MOVING)
     if is_pairs(data):
-        found = find_pairs(data, "train", variant)
+        found = usable(find_pairs(data, "train", variant), patch)
         if found.serves("val"):
-            return _announced(found), _announced(find_pairs(data, "val", variant))
+            return _announced(found), _announced(usable(find_pairs(data, "val", variant), patch))
         return _held_out_pairs(found)
     return _held_out_photos(_read_photos(data, patch))
 
@@ -103,17 +94,26 @@ def _whole(data: Path, patch: int, variant: str, split: str) -> Pairs:
         targets = [target for clip in read_clips(data, patch) for target in targets_of(clip)]
         return VideoPairs(targets, VideoConfig() if training else _MOVING)
     if is_pairs(data):
-        return _announced(find_pairs(data, split, variant))
+        return _announced(usable(find_pairs(data, split, variant), patch))
     return SyntheticPairs(_read_photos(data, patch), _DEFAULT if training else _BLURRED)
 
 
 def _is_video(data: Path) -> bool:
-    """A file, or a folder of videos without pictures. Raises Failure (SOURCE) when it is neither file nor folder."""
+    """A file, or a folder of videos. Raises Failure (SOURCE) when it is neither, or has pictures beside its videos."""
     if os.path.isfile(data):
         return True
     if not os.path.isdir(data):
         raise Failure(f"{data} is not a folder, nor a video; check its name", ExitCode.SOURCE)
-    return bool(files(data, VIDEO_SUFFIXES)) and not is_pairs(data) and not files(data, SUFFIXES)
+    videos = files(data, VIDEO_SUFFIXES)
+    if not videos or is_pairs(data):
+        return False
+    if photos := files(data, SUFFIXES):
+        raise Failure(
+            f"{data} holds {len(videos)} videos and {len(photos)} pictures; expected one kind: move the others into a "
+            "folder of their own",
+            ExitCode.SOURCE,
+        )
+    return True
 
 
 def _held_out_pairs(found: PairSet) -> tuple[Pairs, Pairs]:
@@ -148,27 +148,10 @@ def _hold_out(items: list[Item]) -> tuple[list[Item], list[Item]]:
 
 
 def _read_photos(folder: Path, patch: int) -> dict[str, Image]:
-    paths = files(folder, SUFFIXES)
-    if not paths:
+    if not files(folder, SUFFIXES):
         raise Failure(
             f"{folder} holds no pictures, videos or pairs that are understood; expected sharp photographs like *.png, "
             f"sharp videos like *.mp4, or pairs:{SHAPES}",
             ExitCode.SOURCE,
         )
-    photos: dict[str, Image] = {}
-    used = 0
-    for path in paths:
-        try:
-            photo = read_picture(path)
-            check_size(photo, path, (patch // 2, patch // 2))  # below this, enlarged photographs are blurred themselves
-        except Failure as failure:
-            print(f"skipped: {failure}", file=sys.stderr)
-            continue
-        photos[path.name] = photo
-        used += photo.nbytes
-        if used > _PHOTO_MEMORY:
-            print(f"kept the first {len(photos)} of {len(paths)} photographs: memory limit reached", file=sys.stderr)
-            break
-    if not photos:
-        raise Failure(f"none of the {len(paths)} photographs in {folder} can be used", ExitCode.SOURCE)
-    return photos
+    return read_photos(folder, dataclasses.replace(_DEFAULT, size=(patch, patch)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from edgedeblur import ExitCode, Failure
 
 Image = NDArray[np.uint8]
+Size = tuple[int, int]  # (height, width)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
@@ -52,6 +54,39 @@ def picture_paths(folder: Path) -> list[Path]:
     return paths
 
 
+def file_size(path: Path) -> int:
+    """Bytes. Raises Failure (SOURCE) when there is no such file."""
+    try:
+        return os.path.getsize(path)
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}; copy it again", ExitCode.SOURCE) from error
+
+
+def stored_size(path: Path) -> Size | None:
+    """The size that the header of a PNG or a JPEG gives, at a thousandth of the cost of reading it; else None.
+
+    Stored, not shown: `read_picture` also follows a camera's note that it was held upright.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+            if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) == 24:
+                return int.from_bytes(head[20:24], "big"), int.from_bytes(head[16:20], "big")
+            return _jpeg_size(file) if head.startswith(b"\xff\xd8") else None
+    except OSError:
+        return None
+
+
+def _jpeg_size(file: BinaryIO) -> Size | None:
+    """Segment after segment up to the one that begins a frame; None for whatever is not plain."""
+    file.seek(2)
+    while len(head := file.read(9)) == 9 and head[0] == 0xFF:
+        if 0xC0 <= head[1] <= 0xCF and head[1] not in (0xC4, 0xC8, 0xCC):  # those are tables
+            return int.from_bytes(head[5:7], "big"), int.from_bytes(head[7:9], "big")
+        file.seek(int.from_bytes(head[2:4], "big") - 7, os.SEEK_CUR)
+    return None
+
+
 def read_picture(path: Path) -> Image:
     """(H, W, 3) uint8 BGR. Raises Failure (SOURCE) when the file is not a readable picture."""
     # Through a buffer: cv2.imread prints its own warnings and cannot tell a missing file from a broken one.
@@ -65,7 +100,7 @@ def read_picture(path: Path) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
-def read_pair(paths: tuple[Path, Path], min_size: tuple[int, int] = (1, 1)) -> tuple[Image, Image]:
+def read_pair(paths: tuple[Path, Path], min_size: Size = (1, 1)) -> tuple[Image, Image]:
     """Blurred and sharp picture of one pair. Raises Failure (SOURCE) when sizes differ or are under (height, width)."""
     blurred, sharp = (read_picture(path) for path in paths)
     if blurred.shape != sharp.shape:
@@ -76,7 +111,15 @@ def read_pair(paths: tuple[Path, Path], min_size: tuple[int, int] = (1, 1)) -> t
     return blurred, sharp
 
 
-def check_size(image: Image, path: Path, min_size: tuple[int, int]) -> None:
+def check_pair(paths: tuple[Path, Path], min_size: Size) -> None:
+    """Raises Failure as `read_pair` does, which is asked only where headers do not plainly tell that all is well."""
+    sizes = {stored_size(path) for path in paths}
+    first = sizes.pop()
+    if sizes or first is None or min(first) < max(min_size):  # either side may be the height, once it is turned
+        read_pair(paths, min_size)
+
+
+def check_size(image: Image, path: Path, min_size: Size) -> None:
     """Raises Failure (SOURCE) when a picture is under (height, width)."""
     if image.shape[0] < min_size[0] or image.shape[1] < min_size[1]:
         raise Failure(

@@ -51,5 +51,5 @@ def validation_crops(pairs: Pairs, patch: int, seed: int, count: int) -> list[Cr
 
 
 def identity(pairs: Pairs) -> str:
-    """A short hash of the names of what is trained on: a resumed run must see the same samples."""
-    return hashlib.sha256("\n".join(pairs.names).encode()).hexdigest()[:16]
+    """A short hash of names and sizes of what is trained on: a resumed run must see the same samples."""
+    return hashlib.sha256("\n".join(pairs.marks).encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def side_by_side(folder: Path) -> Layout | None:
         return None
     plain = all(sides.begun(part) and not _sequence_name(part, sides) for part in parts.values())
     splits = {split: partial(_pairs, part, sides) for split, part in parts.items()}
-    return Layout("pairs" if plain else sides.owner, splits)
+    unread = (*_unread_above(folder, parts), *_unread_below(parts, sides))
+    return Layout("pairs" if plain else sides.owner, splits, unread)
 
 
 def suffixed(folder: Path) -> Layout | None:
@@ -79,6 +81,24 @@ def _sides(part: Path) -> Sides | None:
     whole = (sides for folder, sides in itertools.product(folders, _SIDES) if sides.whole(folder))
     half = (sides for folder, sides in itertools.product(folders, _SIDES[:2]) if sides.begun(folder))
     return next(itertools.chain(whole, half), None)
+
+
+def _unread_above(folder: Path, parts: dict[str, Path]) -> Iterator[str]:
+    """Of sides beside the splits."""
+    for sides in _SIDES if "" not in parts else ():
+        if sides.whole(folder):
+            yield (
+                f"{folder}: {sides.blurred[0]}/ and {sides.sharp}/ are not read, but {'/, '.join(parts)}/; "
+                "move them into a split like train/ to use them"
+            )
+
+
+def _unread_below(parts: dict[str, Path], sides: Sides) -> Iterator[str]:
+    """Of sequences beside the sides of a folder that is taken for one itself."""
+    for part in filter(sides.begun, parts.values()):
+        for folder in subfolders(part).values():
+            if any(other.whole(folder) for other in _SIDES):
+                yield f"{folder}: its pairs are not read, but those of {part} itself; move one of them away"
 
 
 def _pairs(part: Path, sides: Sides, variant: str) -> list[Pair]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgedeblur import ExitCode, Failure
-from training.data.pictures import files
+from training.data.pictures import file_size, files
 from training.data.video_exposure import Exposure
 from training.data.video_frames import SUFFIXES, FrameStore
 from training.data.video_index import MOVING_LEVELS, Clip, read_clip
@@ -44,6 +44,12 @@ class VideoPairs:
         self.names = [f"{clip.path.name}/{number}" for clip, number in targets]
         self._store = FrameStore()
 
+    @property
+    def marks(self) -> list[str]:
+        """What tells these targets from others of the same names. Raises Failure (SOURCE) where a video is gone."""
+        sizes = {path: file_size(path) for path in {clip.path for clip, _ in self.targets}}
+        return [f"{name} {sizes[clip.path]}" for name, (clip, _) in zip(self.names, self.targets, strict=True)]
+
     def sample(self, rng: np.random.Generator, patch: int) -> tuple[Image, Image]:
         """A new (blurred, sharp) pair, (patch, patch, 3) uint8 BGR. The sharp frame is the mid-exposure instant.
 
@@ -69,7 +75,8 @@ class VideoPairs:
         middle = number - int(near[0])
         frames = self._store.frames(clip.path, clip.times[near], clip.keys)
         scale = max(rng.uniform(*self.config.scale), patch / min(clip.size))
-        margin = min(_MARGIN, (int(min(clip.size) * scale) - patch) // 2)
+        spare = int(min(clip.size) * scale) - patch  # -1 where the whole frame is the crop and floats fall short
+        margin = min(_MARGIN, max(spare, 0) // 2)
         side = patch + 2 * margin
         taken = min(math.ceil(side / scale), *clip.size)
         likely = np.zeros((1, 1)) if anywhere else _movement(frames[middle], frames[middle + 1])

@@ -12,7 +12,8 @@ Image = NDArray[np.uint8]
 Difference = NDArray[np.float32]  # (H, W, 3) of two frames, grey levels
 Flow = NDArray[np.float32]  # (H, W, 2), (x, y) in pixels
 
-MOTION_WINDOW = 12  # pixels a side that DIS optical flow needs
+MOTION_WINDOW = 16  # pixels a side: below this, DIS optical flow fails on frames that are far wider than high
+_CUT = 0.25  # less of a frame than this is known by chance where two frames show different scenes
 
 
 def difference(frame: Image, reference: Image) -> Difference:
@@ -64,13 +65,16 @@ class ChangeFlicker:
         self._before: dict[str, Difference] = {}
 
     def step(self, frame: Image, changes: dict[str, Difference]) -> dict[str, dict[str, float]]:
-        """{"flicker": …} of each method; {} for the first frame, after a cut and where the size changes."""
+        """{"flicker": …} of each method; {} for the first frame, and where the size changes.
+
+        {}, too, after a cut: where motion is known for less than a quarter of the frame.
+        """
         frame_before, changes_before = self._frame, self._before
         self._frame, self._before = frame, changes
         if frame_before is None or frame_before.shape != frame.shape:
             return {}
         flow, known = motion(frame, frame_before)
-        if not known.any():
+        if known.mean() < _CUT:
             return {}
         return {
             name: {"flicker": rms((change - _sampled(changes_before[name], flow))[known])}
@@ -82,7 +86,7 @@ def motion(frame: Image, frame_before: Image) -> tuple[Flow, NDArray[np.bool_]]:
     """Where each pixel was in the frame before, and for which pixels that is known.
 
     DIS optical flow (Kroeger et al., ECCV 2016); known where the flow back leads to the pixel again (Sundaram et al.,
-    ECCV 2010) and the place is inside the frame. frame, frame_before: (H, W, 3) uint8, at least 12 pixels a side.
+    ECCV 2010) and the place is inside the frame. frame, frame_before: (H, W, 3) uint8, at least 16 pixels a side.
     """
     now, before = (cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (frame, frame_before))
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

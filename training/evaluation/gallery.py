@@ -22,7 +22,7 @@ _RED, _INK, _PAPER = (40, 40, 230), (0, 0, 0), 255
 
 
 class _Strip(NamedTuple):
-    gain: float  # dB
+    rank: tuple[float, int]  # sorts first: gain in dB and number of the frame, both negative among the best
     title: str
     row: Image
 
@@ -34,26 +34,28 @@ class Gallery:
         self._shown = [INPUT, *models]
         self._worst: list[_Strip] = []  # worst first
         self._best: list[_Strip] = []  # best first
-        self._count = 0
+        self.count = 0  # frames added
 
     def add(self, measured: Measured) -> None:
         """One more frame. Its pictures: the input's, the models' and "sharp"."""
-        self._count += 1
         psnr = {row.method: row.values["psnr"] for row in measured.rows}
         before, after = (psnr[name] for name in self._shown[:2])
         gain = after - before
         title = f"{measured.rows[0].frame}, {before:.2f} -> {after:.2f} dB ({gain:+.2f})"
         for strips, sign in ((self._worst, 1), (self._best, -1)):
-            if len(strips) < _EACH or sign * gain < sign * strips[-1].gain:
-                strips.append(_Strip(gain, title, self._row(measured.pictures, worst=sign == 1)))
-                strips.sort(key=lambda strip: sign * strip.gain)
+            # Frames that gain the same need an order, too: else both ends would show the same ones.
+            rank = (sign * gain, sign * self.count)
+            if len(strips) < _EACH or rank < strips[-1].rank:
+                strips.append(_Strip(rank, title, self._row(measured.pictures, worst=sign == 1)))
+                strips.sort(key=lambda strip: strip.rank)
                 del strips[_EACH:]
+        self.count += 1  # last: a frame that is counted is in both lists, or was beaten
 
     def picture(self) -> Image:
-        """(H, W, 3) uint8 BGR. A frame is among the worst or among the best, not both."""
-        half = self._count // 2
+        """(H, W, 3) uint8 BGR, of at least one frame. A frame is among the worst or among the best, not both."""
+        half = self.count // 2
         parts = []
-        for rank, strips in (("worst", self._worst[:half]), ("best", self._best[: self._count - half])):
+        for rank, strips in (("worst", self._worst[:half]), ("best", self._best[: self.count - half])):
             for number, strip in enumerate(strips, 1):
                 parts += [_text(f"{rank} {number}: {strip.title}", strip.row.shape[1]), strip.row]
         return np.vstack(parts)

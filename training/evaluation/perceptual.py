@@ -34,7 +34,8 @@ def lpips_distance(device: str) -> Perceptual | str:
             warnings.simplefilter("ignore")  # of lpips, about torchvision's names
             network = importlib.import_module("lpips").LPIPS(net="alex", verbose=False).to(device).eval()
     except Exception as error:  # a torchvision that does not fit torch fails in many ways
-        return f"the package 'lpips' cannot be used: {str(error).splitlines()[0]}"
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        return f"the package 'lpips' cannot be used: {reason}"
 
     @torch.inference_mode()
     def distance(image: Image, reference: Image) -> float:

@@ -55,7 +55,7 @@ class Results:
 
     def conclude(self) -> None:
         """Write the picture of what was measured."""
-        if self._pictures and self.rows:
+        if self._pictures and self._gallery.count:  # rows alone are there where the first could not be written
             _, encoded = cv2.imencode(".png", self._gallery.picture())
             with replacing(self._pictures) as partial:
                 partial.write_bytes(encoded.tobytes())
@@ -84,9 +84,7 @@ class Results:
         remarks = [f"ms/frame: median, from frame in memory to frame in memory, {places}; GMACs at {height}x{width}"]
         if self._kind is SHARP:
             for model in self._models:
-                psnr = methods[model.name]["psnr"]
-                held = "leaves sharp frames alone" if psnr >= SHARP_BAR else "changes sharp frames too much"
-                remarks.append(f"{model.name} {held}: {psnr:.2f} dB to its input, expected at least {SHARP_BAR:.0f} dB")
+                remarks.append(_sharp_verdict(model.name, methods[model.name]["psnr_lowest"]))
         elif any("flicker" in summary for summary in methods.values()):
             remarks.append(FLICKER[self._kind])
         return remarks
@@ -100,3 +98,9 @@ class Results:
     def _print(self, line: str) -> None:
         if not self._quiet:
             print(line, flush=True)
+
+
+def _sharp_verdict(name: str, lowest: float) -> str:
+    """lowest: dB. In a mean, frames that are left alone, 100 dB each, would hide one that is ruined."""
+    held = "leaves sharp frames alone" if lowest >= SHARP_BAR else "changes sharp frames too much"
+    return f"{name} {held}: {lowest:.2f} dB to its input at worst, expected at least {SHARP_BAR:.0f} dB"

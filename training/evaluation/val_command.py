@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
 from training.data.datasets import find_pairs
-from training.data.pair_set import Pair
+from training.data.pair_set import Pair, counted
 from training.data.pictures import picture_paths
 from training.device import usable_device
 from training.evaluation.kernels import kernel_paths
@@ -32,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--data", type=Path, required=True, help="folder of blurred/sharp pairs: blur/ and sharp/, GoPro, HIDE, …"
     )
-    data.add_argument("--split", choices=("train", "val", "test"), default="test", help="of sets that have splits")
-    data.add_argument("--variant", default="blur", help="which blurred frames of sets that have several: blur_gamma, …")
+    data.add_argument("--split", choices=("train", "val", "test"), help="of sets that have splits (default: test)")
+    data.add_argument("--variant", help="which blurred frames of sets that have several: blur_gamma, … (default: blur)")
     data.add_argument(
         "--unpaired",
         action="store_true",
@@ -89,6 +88,9 @@ def _check(arguments: argparse.Namespace) -> None:
         for name in ("baselines", "pictures"):
             if getattr(arguments, name):
                 raise Failure(f"--{name} needs blurred frames with sharp ones; leave out --unpaired and --sharp-input")
+    for name in ("split", "variant"):
+        if arguments.unpaired and getattr(arguments, name):
+            raise Failure(f"--{name} belongs to sets of pairs; leave it out, or leave out --unpaired")
     for path, suffix in ((arguments.csv, ".csv"), (arguments.pictures, ".png")):
         if path:
             check_output(path, suffix, arguments.force)
@@ -97,19 +99,15 @@ def _check(arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace, device: str) -> tuple[Kind, str, Measure]:
     """What is measured, in words for people, and the function that measures it."""
     if arguments.unpaired:
-        frames = {path.name: path for path in sorted(picture_paths(arguments.data), key=_counted)}
+        paths = {path.name: path for path in picture_paths(arguments.data)}
+        frames = {name: paths[name] for name in sorted(paths, key=counted)}
         return _plan_of_frames(arguments, str(arguments.data), frames)
-    found = find_pairs(arguments.data, arguments.split, arguments.variant)
+    found = find_pairs(arguments.data, arguments.split or "test", arguments.variant or "blur")
     title = f"{found.layout} in {arguments.data}"
     if arguments.sharp_input:
         return _plan_of_frames(arguments, title, {pair.name: pair.sharp for pair in found.pairs})
     kernels = _kernels(found.pairs) if arguments.baselines else None
     return PAIRS, title, partial(measure_pairs, found.pairs, kernels=kernels, perceptual=_perceptual(device))
-
-
-def _counted(path: Path) -> list[tuple[int, str]]:
-    """Sorts frames as they were counted: 2.png before 10.png."""
-    return [(int(part) if part.isdecimal() else 0, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def _plan_of_frames(arguments: argparse.Namespace, title: str, frames: dict[str, Path]) -> tuple[Kind, str, Measure]:

@@ -15,7 +15,7 @@ from training.data.pairs import Pairs, open_pairs
 from training.data.samples import Crop, identity, validation_crops
 from training.device import usable_device
 from training.errors import explained
-from training.explain.ablation import Row, read_rows, trained, write_rows
+from training.explain.ablation import Row, check_whole, missing_rows, read_rows, trained, write_rows
 from training.explain.ablation_table import as_markdown, as_text, table, write_csv
 from training.explain.switches import variants
 from training.learner import precision
@@ -29,7 +29,10 @@ _CROPS_SEED = 0  # one set of validation crops: the spread between seeds is that
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `edgedeblur ablate`."""
     parser.add_argument(
-        "--data", type=Path, required=True, help="as for `train`; a twentieth is held out to measure on"
+        "--data",
+        type=Path,
+        required=True,
+        help="as for `train`; measured on its val or test split, else on a twentieth that is held out",
     )
     parser.add_argument(
         "--preset", choices=PRESETS, default="edge-n", help="the full network; see `edgedeblur presets`"
@@ -53,26 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
     models, left_out = variants(PRESETS[arguments.preset])
     pairs, validation = open_pairs(arguments.data, arguments.patch)
     crops = validation_crops(validation, arguments.patch, _CROPS_SEED, arguments.val_crops)
-    settings = _settings(arguments, identity(pairs))
+    settings = _settings(arguments, identity(pairs), device)
     rows = _finished_rows(arguments.output, settings, arguments.resume)
     for name, reason in left_out.items():
         print(f"left out: {name}: {reason}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     write_rows(arguments.output / _ROWS, settings, rows)  # now, so that a first row that is interrupted can be resumed
     try:
-        for seed in seeds:
-            for name, model in models.items():
-                if (name, seed) not in {(row.variant, row.seed) for row in rows}:
-                    print(f"{name}, seed {seed}", file=sys.stderr)
-                    config = _train_config(settings, model, seed, arguments.workers, device)
-                    rows.append(_train(name, config, arguments.output, pairs, crops))
-                    write_rows(arguments.output / _ROWS, settings, rows)
+        for name, seed in missing_rows(rows, models, seeds):
+            print(f"{name}, seed {seed}", file=sys.stderr)
+            config = _train_config(settings, models[name], seed, arguments.workers, device)
+            rows += _train(name, config, arguments.output, pairs, crops)
+            write_rows(arguments.output / _ROWS, settings, rows)
     except KeyboardInterrupt:
         print(f"{len(rows)} rows are kept; go on with the same options and --resume", file=sys.stderr)
         raise
     finally:
         if rows:
             _report(arguments.output, rows, models, crops)
+    check_whole(missing_rows(rows, models, seeds))
     return ExitCode.OK
 
 
@@ -90,10 +92,16 @@ def _report(folder: Path, rows: list[Row], models: dict[str, ModelConfig], crops
     print(folder / "ablation.md")
 
 
-def _train(name: str, config: TrainConfig, folder: Path, pairs: Pairs, crops: list[Crop]) -> Row:
+def _train(name: str, config: TrainConfig, folder: Path, pairs: Pairs, crops: list[Crop]) -> list[Row]:
+    """The one row, or none for a variant that diverges, which is noted: the others do not depend on it."""
     home = folder / f"seed{config.seed}" / re.sub(r"[^a-z0-9]+", "-", name)
     try:
-        return trained(name, config, home, pairs, crops)
+        return [trained(name, config, home, pairs, crops)]
+    except Failure as failure:
+        if failure.code != ExitCode.QUALITY:
+            raise
+        print(f"{name}, seed {config.seed}: {failure}", file=sys.stderr)
+        return []
     except OSError as error:
         raise Failure(f"cannot write into {home}: {error.strerror}; choose another -o", ExitCode.ENVIRONMENT) from error
     except (RuntimeError, MemoryError) as error:
@@ -110,11 +118,12 @@ def _finished_rows(folder: Path, settings: dict[str, Any], resume: bool) -> list
     return []
 
 
-def _settings(arguments: argparse.Namespace, data: str) -> dict[str, Any]:
+def _settings(arguments: argparse.Namespace, data: str, device: str) -> dict[str, Any]:
     """What decides how rows compare."""
     names = ("preset", "steps", "patch", "batch", "lr", "val_crops")
     model = dataclasses.asdict(PRESETS[arguments.preset])
-    return {"data": data, "model": model, **{name: getattr(arguments, name) for name in names}}
+    machine = {"device": device.partition(":")[0], "precision": precision("auto", device)}
+    return {"data": data, "model": model, **machine, **{name: getattr(arguments, name) for name in names}}
 
 
 def _train_config(settings: dict[str, Any], model: ModelConfig, seed: int, workers: int, device: str) -> TrainConfig:
@@ -129,7 +138,7 @@ def _train_config(settings: dict[str, Any], model: ModelConfig, seed: int, worke
         seed=seed,
         workers=workers,
         ema=0.999,
-        amp=precision("auto", device),
+        amp=settings["precision"],
         device=device,
         validate_every=settings["steps"],
         validation_crops=settings["val_crops"],

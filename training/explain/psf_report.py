@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,14 @@ def explain_psf(network: SAPHNet, pictures: dict[str, Image], folder: Path) -> N
         pictures = {f"leaves-{index}": dead_leaves(np.random.default_rng(index), _SIZE) for index in range(_LEAVES)}
     total = len(pictures) * len(LENGTHS) * len(ANGLES)
     print(f"blurring {len(pictures)} pictures along {len(ANGLES)} angles: {total} frames", file=sys.stderr)
-    rows = list(measure(network, pictures))
-    layers = {row.layer: [other for other in rows if other.layer == row.layer] for row in rows}
-    findings = [_finding(layer, of_layer) for layer, of_layer in layers.items()]
-    _write_csv(folder / "psf.csv", rows)
+    layers: dict[str, Rows] = defaultdict(list)
+    try:
+        for row in measure(network, pictures):
+            layers[row.layer].append(row)
+    finally:  # an hour of measuring is not to be lost with its end
+        if layers:
+            _write_csv(folder / "psf.csv", [row for rows in layers.values() for row in rows])
+    findings = [_finding(layer, rows) for layer, rows in layers.items()]
     _write_json(folder / "psf.json", findings)
     draw_psf(folder / "psf.png", layers)
     _print(findings)

@@ -19,7 +19,8 @@ def develop(scenes: Scene, averaged: Tensor, instant: Tensor) -> tuple[Tensor, T
     """
     light = _light(scenes, soften(torch.cat((averaged, instant), dim=1), scenes.softness))
     sharp = displayed(light[:, 3:].clamp(0, 1), scenes.response)
-    blurred = displayed(mosaicked(scenes, sensed(scenes, light[:, :3])).clamp(0, 1), scenes.response)
+    counted = sensed(scenes, light[:, :3]).clamp(max=1)  # a photosite is full before colours are interpolated
+    blurred = displayed(mosaicked(scenes, counted).clamp(0, 1), scenes.response)
     compressed = scenes.quantiser[:, 0, 0, 0] > 0
     if compressed.any():
         blurred[compressed] = compress(blurred[compressed], scenes.quantiser[compressed])

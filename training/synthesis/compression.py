@@ -39,7 +39,7 @@ _COSINES = torch.tensor(
 
 def jpeg_steps(quality: int) -> NDArray[np.float32]:
     """(2, 8, 8) float32 steps of luma and chroma in grey levels, for a quality of 1 to 100 as libjpeg scales it."""
-    scale = 5000 / quality if quality < 50 else 200 - 2 * quality
+    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     steps: NDArray[np.float32] = np.clip((np.array((_LUMA, _CHROMA)) * scale + 50) // 100, 1, 255).astype(np.float32)
     return steps
 
@@ -58,7 +58,6 @@ def compress(image: Tensor, steps: Tensor) -> Tensor:
     padded = F.pad(image * 255 - 128, (0, -width % 16, 0, -height % 16), mode="replicate")
     matrix = _TO_YCBCR.to(image.device)
     colours = torch.einsum("rc,bchw->brhw", matrix, padded)
-    colours[:, 1:] += 128 * matrix[1:].sum(dim=1).reshape(1, 2, 1, 1)
     luma = _quantised(colours[:, :1], steps[:, :1])
     chroma = _quantised(F.avg_pool2d(colours[:, 1:], 2), steps[:, 1:])
     decoded = torch.cat((luma, F.interpolate(chroma, scale_factor=2, mode="bilinear")), dim=1)

@@ -48,3 +48,8 @@ class SynthConfig:
     def margin(self) -> int:
         """How far the photograph reaches beyond the frame on each side: half a path, its corners a little more."""
         return int(0.6 * self.longest) + 4
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """(height, width) of the part of the photograph that can come into view."""
+        return self.size[0] + 2 * self.margin, self.size[1] + 2 * self.margin

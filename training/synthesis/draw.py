@@ -22,7 +22,7 @@ from training.synthesis.trajectory import Floats, corners, homographies, moved, 
 
 Image = NDArray[np.uint8]
 _DEFAULT = SynthConfig()
-_TRIPOD_SHARE = 0.12  # of the scenes with objects: only these move
+_TRIPOD_SHARE = 0.12  # of the scenes with objects: only these move, if any does
 _INSTANTS = (5, 33)  # an instant for each 1.4 pixels of the longest path
 
 
@@ -45,8 +45,10 @@ def draw_scene(photos: Sequence[Image], rng: np.random.Generator, config: SynthC
     still, lamps = rng.random() < config.sharp_share, rng.random() < config.light_share
     count = int(rng.integers(config.max_objects + 1))
     camera = random_camera(rng, config, standing=still or (count > 0 and rng.random() < _TRIPOD_SHARE))
-    background = homographies(camera.poses, camera.view)
     things = [_thing(photos, rng, config, None if still else camera) for _ in range(count)]
+    if not (still or camera.poses.any() or any(_seen_moving(thing) for thing in things)):
+        camera = random_camera(rng, config, standing=False)
+    background = homographies(camera.poses, camera.view)
     frame = corners(0, 0, config.size[0] - 1, config.size[1] - 1)
     longest = max(path_length(background, frame) / camera.exposures, *(thing.length for thing in things), 0.0)
     objects, extents, windows, motions = _layers(things, background, config)
@@ -72,9 +74,8 @@ def draw_scene(photos: Sequence[Image], rng: np.random.Generator, config: SynthC
 
 
 def _photo(photos: Sequence[Image], rng: np.random.Generator, config: SynthConfig, lamps: bool) -> Tensor:
-    height, width = (length + 2 * config.margin for length in config.size)
-    view = random_crop(photos, rng, (height, width), config.photo_scale)
-    return _planes(brightened(rng, view) if lamps else np.dstack((view, np.zeros((height, width), np.uint8))))
+    view = random_crop(photos, rng, config.seen, config.photo_scale)
+    return _planes(brightened(rng, view) if lamps else np.dstack((view, np.zeros(config.seen, np.uint8))))
 
 
 def _thing(photos: Sequence[Image], rng: np.random.Generator, config: SynthConfig, camera: Camera | None) -> Thing:
@@ -88,6 +89,12 @@ def _thing(photos: Sequence[Image], rng: np.random.Generator, config: SynthConfi
     to_picture = np.array(((1, 0, -left), (0, 1, -top), (0, 0, 1)))
     length = path_length(motion, box) / (camera.exposures if camera else 1.0)
     return Thing(picture, to_picture @ motion, _touched(motion, box, config.size), length)
+
+
+def _seen_moving(thing: Thing) -> bool:
+    """A thing that moves, with a quarter of it or more in the frame."""
+    (height, width), (top, left, bottom, right) = thing.picture.shape[:2], thing.window
+    return thing.length > 0 and (bottom - top) * (right - left) >= height * width / 4
 
 
 def _touched(motion: Floats, box: Floats, size: tuple[int, int]) -> tuple[int, int, int, int]:

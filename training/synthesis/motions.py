@@ -13,6 +13,7 @@ from training.synthesis.trajectory import (
     View,
     corners,
     homographies,
+    moved,
     path_length,
     poses_of_length,
     random_poses,
@@ -46,7 +47,18 @@ def random_camera(rng: np.random.Generator, config: SynthConfig, standing: bool)
         return camera
     frame = corners(0, 0, config.size[0] - 1, config.size[1] - 1)
     length = skewed(rng, config.camera_blur) * camera.exposures
-    return camera._replace(poses=poses_of_length(random_poses(rng, camera.times), camera.view, frame, length))
+    poses = poses_of_length(random_poses(rng, camera.times), camera.view, frame, length)
+    return camera._replace(poses=_kept_within(config.margin, poses, camera.view, frame))
+
+
+def _kept_within(reach: int, poses: Floats, view: View, points: Floats) -> Floats:
+    """The poses (N, 6), smaller where one of the points (P, 2) would get further than `reach` pixels from its place.
+
+    The photograph ends there: mirrored content would move the wrong way. All rows together can see twice the path of
+    one exposure, and paths bend.
+    """
+    farthest = np.abs(moved(homographies(poses, view), points) - points).max()
+    return poses if farthest <= reach else poses * (0.9 * reach / farthest)  # 0.9: they are nearly proportional
 
 
 def random_object_motion(rng: np.random.Generator, config: SynthConfig, camera: Camera, box: Floats) -> Floats:
@@ -70,9 +82,12 @@ def skewed(rng: np.random.Generator, limits: tuple[float, float]) -> float:
 
 
 def _own_motion(rng: np.random.Generator, config: SynthConfig, camera: Camera, box: Floats) -> Floats:
-    """As a camera would see it that is about as far from the object's middle as the object is large."""
-    around = View(2 * float(np.ptp(box, axis=0).max()), (box[-1, 0], box[-1, 1]))
+    """As a camera would see it that is about as far from the object's middle as the object is large.
+
+    Further where it moves far: small things would whirl around or come to the lens, on paths of any length.
+    """
     length = skewed(rng, config.object_blur) * camera.exposures
+    around = View(2 * max(float(np.ptp(box, axis=0).max()), 3 * length), (box[-1, 0], box[-1, 1]))
     return homographies(poses_of_length(random_poses(rng, camera.times), around, box, length), around)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,18 +12,17 @@ from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
 from edgedeblur import ExitCode, Failure
-from training.data.pictures import check_size, picture_paths, read_picture
+from training.data.photographs import read_photos
 from training.synthesis.benchmark import benchmark
 from training.synthesis.config import SynthConfig
 from training.synthesis.deadleaves import dead_leaves
 from training.synthesis.draw import draw_scene
-from training.synthesis.pair_files import check_file, check_folder, write_picture
+from training.synthesis.pair_files import check_file, check_folder, clear_folder, write_pair, write_picture
 from training.synthesis.scene import Scene
 from training.synthesis.sheet import contact_sheet
 from training.synthesis.synth import pictures, render
 
 Image = NDArray[np.uint8]
-_PHOTOS = 100  # of a larger folder as many are chosen, by the seed: decoded photographs fill memory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,18 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sharp-share", type=float, default=SynthConfig.sharp_share, help="pairs without motion; 0 to validate on"
     )
-    parser.add_argument("--force", action="store_true", help="write over the output if it is there")
+    parser.add_argument("--force", action="store_true", help="replace the output if it is there")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Make pairs."""
     config = _config(arguments)
-    names = [f"{index:06d}.png" for index in range(arguments.count)]
     if arguments.output:
-        check_folder(arguments.output, names, arguments.force)
+        check_folder(arguments.output, arguments.force)
     if arguments.sheet:
         check_file(arguments.sheet, arguments.force)
-    photos = _photos(arguments.data, arguments.seed, config.size)
+    photos = _photos(arguments.data, config)
     if arguments.benchmark:
         for what, milliseconds in benchmark(photos, config, arguments.count, arguments.seed).items():
             print(f"{what:24} {milliseconds:8.2f} ms a pair of {arguments.size}")
@@ -61,9 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         scenes, pairs = zip(*made, strict=True)
         write_picture(arguments.sheet, contact_sheet(scenes, pairs))
     else:
-        for name, (_, (blurred, sharp)) in zip(names, made, strict=True):
-            write_picture(arguments.output / "blur" / name, blurred)
-            write_picture(arguments.output / "sharp" / name, sharp)
+        clear_folder(arguments.output)
+        for index, (_, pair) in enumerate(made):
+            write_pair(arguments.output, f"{index:06d}.png", pair)
     print(arguments.sheet or arguments.output)
     return ExitCode.OK
 
@@ -86,20 +83,7 @@ def _config(arguments: argparse.Namespace) -> SynthConfig:
     return SynthConfig(size=size, sharp_share=arguments.sharp_share)
 
 
-def _photos(folder: Path | None, seed: int, size: tuple[int, int]) -> list[Image]:
+def _photos(folder: Path | None, config: SynthConfig) -> list[Image]:
     if folder is None:
         return [dead_leaves(np.random.default_rng(index)) for index in range(12)]
-    paths = picture_paths(folder)
-    chosen = np.random.default_rng(seed).permutation(len(paths))[:_PHOTOS]
-    photos = []
-    for path in (paths[index] for index in sorted(chosen)):
-        try:
-            photo = read_picture(path)
-            check_size(photo, path, (size[0] // 2, size[1] // 2))  # below this, enlarged ones are blurred themselves
-        except Failure as failure:
-            print(f"skipped: {failure}", file=sys.stderr)
-            continue
-        photos.append(photo)
-    if not photos:
-        raise Failure(f"none of the {len(paths)} pictures in {folder} can be used", ExitCode.SOURCE)
-    return photos
+    return list(read_photos(folder, config).values())

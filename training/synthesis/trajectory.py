@@ -39,13 +39,14 @@ def random_poses(rng: np.random.Generator, seconds: Floats) -> Floats:
 def homographies(poses: Floats, view: View) -> Floats:
     """(N, 3, 3): where a camera in `poses` (N, 6) sees the points of a plane that it saw in its middle pose.
 
-    H = K (R + t nᵀ) K⁻¹ (Hartley & Zisserman, Multiple View Geometry, result 13.1), with rotations in radians, so small
-    that the second order is exact to a thousandth of a pixel, and shifts in units of the plane's distance.
+    H = K (R + t nᵀ) K⁻¹ (Hartley & Zisserman, Multiple View Geometry, result 13.1), with rotation vectors in radians
+    (R by Rodrigues' formula) and shifts in units of the plane's distance.
     """
     x, y, z = poses[:, :3].T
     zero = np.zeros_like(x)
     turn = np.array(((zero, -z, y), (z, zero, -x), (-y, x, zero))).transpose(2, 0, 1)
-    rotation = np.eye(3) + turn + turn @ turn / 2
+    half_turns = np.linalg.norm(poses[:, :3], axis=1)[:, None, None] / np.pi  # numpy's sinc(x) is sin(πx) / πx
+    rotation = np.eye(3) + np.sinc(half_turns) * turn + np.sinc(half_turns / 2) ** 2 / 2 * turn @ turn
     camera = np.array(((view.focal, 0, view.principal[0]), (0, view.focal, view.principal[1]), (0, 0, 1)))
     motion = camera @ (rotation + poses[:, 3:, None] * (*view.slope, 1)) @ np.linalg.inv(camera)
     return np.asarray(motion / motion[:, 2:, 2:])
@@ -54,7 +55,8 @@ def homographies(poses: Floats, view: View) -> Floats:
 def poses_of_length(poses: Floats, view: View, points: Floats, length: float) -> Floats:
     """The poses (N, 6), scaled so that the points (P, 2) travel about `length` pixels.
 
-    About, because lengths are proportional to poses for small motions only; the error is a few percent at 50 pixels.
+    About, because lengths are proportional to poses for small motions only: a few percent are missed where the focal
+    length is several times `length`, and any multiple of it where things turn around or come to the lens.
     """
     small = poses * (1e-3 / max(np.abs(poses).max(), 1e-12))
     return small * (length / max(path_length(homographies(small, view), points), 1e-12))
