@@ -16,7 +16,7 @@ from torch import Tensor
 from edgedeblur import ExitCode, Failure
 from training import distributed
 from training.board import Board
-from training.checkpoint import save_checkpoint
+from training.checkpoint import LAST, save_checkpoint
 from training.data.batches import Batch, batches_of, on_device
 from training.data.pairs import Pairs
 from training.data.samples import Crop, Samples
@@ -89,7 +89,7 @@ class Trainer:
         training = {**self.learner.state(), **dataclasses.asdict(self.state), "run": run}
         path = self.folder / name
         save_checkpoint(path, self.learner.averaged, self.config.preset, self.metrics, training)
-        if name == "last.pt":
+        if name == LAST:
             self.saved = self.state.step
 
     def _begin(self, crops: list[Crop]) -> None:
@@ -123,7 +123,7 @@ class Trainer:
     def _save_last(self) -> None:
         with distributed.together():
             if distributed.rank() == 0:
-                self.save("last.pt")
+                self.save(LAST)
         self._saved_at = time.monotonic()
 
     def _batches(self, pairs: Pairs, stage: Stage) -> Generator[Batch]:
@@ -156,7 +156,7 @@ class Trainer:
         self.state.skipped += not finite
         self._skipped_in_a_row = 0 if finite else self._skipped_in_a_row + 1
         if self._skipped_in_a_row >= SKIPPED_IN_A_ROW:
-            kept = self.folder / "last.pt"
+            kept = self.folder / LAST
             resume = f"resume {kept} with" if kept.exists() else "start again with"
             raise Failure(
                 f"the loss or its gradient was not finite in {self._skipped_in_a_row} steps in a row (loss {loss}, "
@@ -183,7 +183,7 @@ class Trainer:
         if self.metrics["psnr"] > self.state.best:
             self.state.best = self.metrics["psnr"]
             self.save("best.pt")
-        self.save("last.pt")
+        self.save(LAST)
         # Never less than before: with more time left, the run would fall back to an earlier stage and a higher rate.
         self.state.closing_s = max(self.state.closing_s, time.monotonic() - began)
 

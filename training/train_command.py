@@ -11,6 +11,7 @@ from typing import Any
 
 from edgedeblur import ExitCode, Failure
 from training import distributed
+from training.checkpoint import LAST
 from training.config import PRESETS
 from training.data.pairs import Pairs, open_pairs
 from training.data.samples import Crop, identity, validation_crops
@@ -82,7 +83,7 @@ def _fit(trainer: Trainer, pairs: Pairs, crops: list[Crop]) -> dict[str, float]:
 
 
 def _where_to_go_on(trainer: Trainer) -> str:
-    last = trainer.folder / "last.pt"
+    last = trainer.folder / LAST
     if trainer.saved is None:
         return f"nothing was saved of {trainer.state.step} steps"
     found = f"saved {last}" if trainer.saved == trainer.state.step else f"{last} holds step {trainer.saved}"

@@ -12,12 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
 import edgedeblur
 from edgedeblur import ExitCode, Failure
+from tests.training.tiny import write_pairs
 from training.checkpoint import load_network
 from training.config import PRESETS, ModelConfig
 from training.cost import macs, parameters
@@ -27,7 +26,6 @@ from training.explain.ablation import Row
 from training.explain.ablation_table import as_markdown, as_text, table
 from training.explain.switches import SWITCHES, variants
 from training.loop import Trainer
-from training.synthesis.deadleaves import dead_leaves
 
 TINY = ["--steps", "2", "--patch", "32", "--batch", "2", "--val-crops", "2", "--workers", "0", "--device", "cpu"]
 EDGE_N = ["full", "no global branch", "no local branch", "offsets fixed", "modulation fixed", "fusion fixed at 1/2"]
@@ -36,13 +34,7 @@ EDGE_N = ["full", "no global branch", "no local branch", "offsets fixed", "modul
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three lopsided pairs in blur/ and sharp/."""
-    folder = tmp_path_factory.mktemp("pairs")
-    for index in range(3):
-        sharp = dead_leaves(np.random.default_rng(index), (40, 56 + index), leaves=100)
-        for name, image in (("blur", cv2.blur(sharp, (5, 1))), ("sharp", sharp)):
-            (folder / name).mkdir(exist_ok=True)
-            cv2.imwrite(str(folder / name / f"{index}.png"), image)
-    return folder
+    return write_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 def ablate(data: Path, out: Path, *arguments: object) -> int:

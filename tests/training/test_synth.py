@@ -9,13 +9,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch.utils.data import default_collate
 
 from training.evaluation.metrics import psnr
 from training.synthesis.deadleaves import dead_leaves
 from training.synthesis.motions import random_camera, random_object_motion
 from training.synthesis.scene import KNOTS, Scene
-from training.synthesis.synth import SynthConfig, draw_scene, pictures, render, synthesise
+from training.synthesis.synth import SynthConfig, draw_scene, pictures, render, rendered
 from training.synthesis.trajectory import (
     View,
     corners,
@@ -31,6 +32,13 @@ SMALL = SynthConfig(size=(48, 80), camera_blur=(0.0, 16.0), object_blur=(0.0, 12
 QUIET = dataclasses.replace(
     SMALL, noise=(0.0, 0.0), softness=(0.0, 0.0), sharp_share=0.0, bayer_share=0.0, compressed_share=0.0
 )
+
+
+def synthesise(
+    photos: list[NDArray[np.uint8]], rng: np.random.Generator, config: SynthConfig = QUIET
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """A random pair, (blurred, sharp)."""
+    return rendered(draw_scene(photos, rng, config))
 
 
 def drawn(config: SynthConfig, count: int) -> list[Scene]:

@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import edgedeblur
+from tests.training.tiny import write_pairs
 from training.checkpoint import load_network
 from training.config import PRESETS
 from training.data.pairs import open_pairs
@@ -37,13 +38,7 @@ def train(*arguments: object) -> int:
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with blur/ and sharp/, three lopsided pairs."""
-    folder = tmp_path_factory.mktemp("pairs")
-    for index in range(3):
-        sharp = dead_leaves(np.random.default_rng(index), (40, 56 + index), leaves=100)
-        for name, image in (("blur", cv2.blur(sharp, (5, 1))), ("sharp", sharp)):
-            (folder / name).mkdir(exist_ok=True)
-            cv2.imwrite(str(folder / name / f"{index}.png"), image)
-    return folder
+    return write_pairs(tmp_path_factory.mktemp("pairs"))
 
 
 def test_training_learns(pairs: Path, tmp_path: Path) -> None:

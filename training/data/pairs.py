@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import default_collate
 
 from edgedeblur import ExitCode, Failure
 from training.data.datasets import SHAPES, PairSet, find_pairs, is_pairs
@@ -21,7 +20,7 @@ from training.data.pictures import SUFFIXES, files
 from training.data.video_frames import SUFFIXES as VIDEO_SUFFIXES
 from training.data.video_pairs import VideoConfig, VideoPairs, read_clips, split_targets, targets_of
 from training.synthesis.deadleaves import dead_leaves
-from training.synthesis.synth import Scene, SynthConfig, draw_scene, pictures, render
+from training.synthesis.synth import Scene, SynthConfig, draw_scene, rendered
 
 Image = NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -48,7 +47,7 @@ class SyntheticPairs:
 
     def sample(self, rng: np.random.Generator, patch: int) -> tuple[Image, Image]:
         """A new (blurred, sharp) pair, (patch, patch, 3) uint8 BGR."""
-        return pictures(*render(default_collate([self.scene(rng, patch)])))
+        return rendered(self.scene(rng, patch))
 
     def scene(self, rng: np.random.Generator, patch: int) -> Scene:
         """The same pair before it is rendered: the cheap part, so that a GPU can do the rest for a whole batch."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,10 +13,9 @@ from training.synthesis.draw import draw_scene
 from training.synthesis.exposure import expose
 from training.synthesis.scene import Scene
 
-__all__ = ["Scene", "SynthConfig", "draw_scene", "pictures", "render", "synthesise"]
+__all__ = ["Scene", "SynthConfig", "draw_scene", "pictures", "render", "rendered"]
 
 Image = NDArray[np.uint8]
-_DEFAULT = SynthConfig()
 
 
 def render(scenes: Scene) -> tuple[Tensor, Tensor]:
@@ -31,14 +28,9 @@ def render(scenes: Scene) -> tuple[Tensor, Tensor]:
     return develop(scenes, averaged, instant)
 
 
-def synthesise(
-    photos: Sequence[Image], rng: np.random.Generator, config: SynthConfig = _DEFAULT
-) -> tuple[Image, Image]:
-    """One pair: (blurred, sharp), both `config.size` + (3,) uint8 BGR.
-
-    photos: uint8 BGR of any size. Raises ValueError when there are none.
-    """
-    return pictures(*render(default_collate([draw_scene(photos, rng, config)])))
+def rendered(scene: Scene) -> tuple[Image, Image]:
+    """One scene as (blurred, sharp) pictures, (H, W, 3) uint8 BGR."""
+    return pictures(*render(default_collate([scene])))
 
 
 def pictures(blurred: Tensor, sharp: Tensor) -> tuple[Image, Image]:

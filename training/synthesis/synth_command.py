@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import default_collate
 
 from edgedeblur import ExitCode, Failure
 from training.data.photographs import read_photos
@@ -20,7 +19,7 @@ from training.synthesis.draw import draw_scene
 from training.synthesis.pair_files import check_file, check_folder, clear_folder, write_pair, write_picture
 from training.synthesis.scene import Scene
 from training.synthesis.sheet import contact_sheet
-from training.synthesis.synth import pictures, render
+from training.synthesis.synth import rendered
 
 Image = NDArray[np.uint8]
 
@@ -70,7 +69,7 @@ def _made(
 ) -> Iterator[tuple[Scene, tuple[Image, Image]]]:
     for index in range(count):
         scene = draw_scene(photos, np.random.default_rng((seed, index)), config)
-        yield scene, pictures(*render(default_collate([scene])))
+        yield scene, rendered(scene)
 
 
 def _config(arguments: argparse.Namespace) -> SynthConfig:
