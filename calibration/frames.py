@@ -1,57 +1,173 @@
-"""Calibration frames: a bounded number of them, spread over whatever the runtime can read."""
+"""Calibration frames: few that stand for all of a source, and others, held out, to measure on."""
 
 from __future__ import annotations
 
-import itertools
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from calibration.candidates import Candidates
+from calibration.coverage import Features, reasons
+from calibration.pair_frames import open_frames
 from edgedeblur import ExitCode, Failure
-from runtime.frame import Frame
-from runtime.sources import frames_of, open_source
+from runtime.frame import Frame, Image
+from runtime.sources import Source
+from runtime.stop import Stop
 
-Image = NDArray[np.uint8]
-MEMORY = 4 * 2**30  # bytes of frames held at the most
+MEMORY = 2 * 2**30  # bytes of frames held at the most: what a board with 8 GB can spare beside ONNX Runtime
+CANDIDATES = 4  # held for each frame asked for; with more of them, coverage is no better
 
 
-def calibration_frames(uri: str, count: int, min_size: tuple[int, int] = (1, 1)) -> list[Image]:
-    """At most `count` frames of a source, (H, W, 3) uint8 BGR: all of it thinned evenly, or the first of a camera.
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A frame of a source, with its sharp one where it is known."""
 
-    One pass with bounded memory: whenever twice the frames wanted are held, every second one is dropped.
+    image: Image  # (H, W, 3) uint8 BGR
+    name: str  # "000017.png" or "frame 17": what the report shows
+    sharp: Image | None = None  # of the same shape
+    features: Features | None = None  # where it was chosen by them
+    why: str = ""  # why it was chosen, in words: "nearest to the average", "darkest", …
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Frames of one source to calibrate on and to measure on."""
+
+    source: str  # in one line for people, without credentials
+    seen: int  # frames read
+    calibration: list[Sample]  # in the order of choice: each prefix covers the source as well as its length allows
+    evaluation: list[Sample]  # none of the calibration frames, unless `held_out` is False (too few frames)
+    held_out: bool
+
+
+def choose_frames(uri: str, count: int, evaluation: int, min_size: tuple[int, int]) -> Selection:
+    """`count` > 0 frames to calibrate on and `evaluation` others, both chosen for coverage, from any source.
+
+    One pass with bounded memory; a camera or test scene, which never ends, is read until there are enough candidates.
+    Of a source with too few frames for both, up to a quarter is held out; of fewer than four frames none is, and
+    evaluation falls back to the calibration frames. No chance is in it: the same source gives the same frames.
     Raises Failure (SOURCE) when the source cannot be read, is empty or has frames below `min_size` (height, width),
-    (USAGE) when the frames asked for would not fit.
+    (USAGE) when the frames asked for do not fit into memory.
     """
-    source = open_source(uri)
-    # A camera or a test scene never ends; taking more than this would only repeat it.
-    endless = source.live or uri.startswith("test://")
-    frames = _checked(frames_of(source), uri, count, min_size)
-    if endless:
-        return list(itertools.islice(frames, count))
-    held: list[Image] = []
+    with _opened(uri) as source:
+        name = _text(source.describe())
+        candidates = _candidates(_frames(source, min_size), count, evaluation, _is_endless(source, uri))
+    others = _held_out(len(candidates.held), count, evaluation)
+    chosen = candidates.spread(candidates.held, min(count, len(candidates.held) - others))
+    rest = candidates.spread([place for place in candidates.held if place not in chosen], others)
+    calibration, measured = _samples(candidates, chosen), _samples(candidates, rest)
+    if evaluation and not others:
+        return Selection(name, candidates.seen, calibration, calibration[:evaluation], held_out=False)
+    return Selection(name, candidates.seen, calibration, measured, held_out=True)
+
+
+def evaluation_frames(uri: str, most: int, min_size: tuple[int, int]) -> list[Sample]:
+    """At most `most` > 0 frames of a source in its order, spread evenly; the first ones of a camera or test scene.
+
+    One pass that holds up to twice as many; fewer are taken where those would not fit into memory.
+    Raises Failure (SOURCE) as `choose_frames` does.
+    """
+    held: list[Sample] = []
     spacing = 1
-    for index, frame in enumerate(frames):
-        if index % spacing == 0:
-            held.append(frame)
-        if len(held) == 2 * count:
-            held, spacing = held[::2], spacing * 2
-    if not held:
-        raise Failure(f"{uri} has no frames to calibrate on", ExitCode.SOURCE)
-    chosen = np.linspace(0, len(held) - 1, min(count, len(held))).round().astype(int)
-    return [held[index] for index in chosen]
+    with _opened(uri) as source:
+        endless = _is_endless(source, uri)
+        for place, frame in enumerate(_frames(source, min_size)):
+            most = min(most, max(1, MEMORY // (2 * _bytes_of(frame))))
+            if place % spacing == 0:
+                held.append(_sample(frame))
+            if endless and len(held) >= most:
+                break
+            while len(held) >= 2 * most:
+                held, spacing = held[::2], spacing * 2
+    places = np.linspace(0, len(held) - 1, min(most, len(held))).round().astype(int)
+    return [held[place] for place in places]
 
 
-def _checked(frames: Iterable[Frame], uri: str, count: int, min_size: tuple[int, int]) -> Iterator[Image]:
+def _candidates(frames: Iterable[Frame], count: int, evaluation: int, endless: bool) -> Candidates:
+    """Frames that cover all of a source, or the first of an endless one. Raises Failure (USAGE) when too few fit."""
+    candidates = Candidates(CANDIDATES * (count + evaluation), least=count + evaluation)
     for frame in frames:
+        candidates.shrink(max(1, MEMORY // _bytes_of(frame)))
+        if candidates.full or endless:
+            _check_room(candidates.capacity, count, evaluation, frame)
+        candidates.add(frame)
+        if candidates.full and endless:
+            break
+    return candidates
+
+
+@contextmanager
+def _opened(uri: str) -> Iterator[Source]:
+    """A source, closed in the end; what was damaged in it is told in one line."""
+    with closing(open_frames(uri)) as source:
+        name, known = source.describe(), len(source.notes)
+        yield source
+        found = [f"{source.corrupt} damaged, left out"] if source.corrupt else []
+        found += source.notes[known:][:1]  # the first stands for all: a picture's has its name
+        if found:
+            print(f"{name}: {'; '.join(found)}", file=sys.stderr)
+
+
+def _frames(source: Source, min_size: tuple[int, int]) -> Iterator[Frame]:
+    """All frames of a source. Raises Failure (SOURCE) when there is none, or one below `min_size`."""
+    frame = None
+    for frame in iter(partial(source.read, Stop()), None):
         height, width = frame.size
         if height < min_size[0] or width < min_size[1]:
             raise Failure(
-                f"frame {frame.index} {frame.name} of {uri} is {height}x{width}; this model needs at least "
-                f"{min_size[0]}x{min_size[1]} (height x width)",
+                f"{_name(frame)} of {source.describe()}, is {height}x{width}; this model needs at "
+                f"least {min_size[0]}x{min_size[1]} (height x width)",
                 ExitCode.SOURCE,
             )
-        if 2 * count * frame.image.nbytes > MEMORY:
-            most = MEMORY // (2 * frame.image.nbytes)
-            raise Failure(f"{count} frames of {height}x{width} are too many to hold; use --frames {most} or fewer")
-        yield frame.image
+        yield frame
+    if frame is None:
+        raise Failure(f"{source.describe()}, has no frames; check it with: edgedeblur run", ExitCode.SOURCE)
+
+
+def _is_endless(source: Source, uri: str) -> bool:
+    return source.live or uri.startswith("test://")
+
+
+def _check_room(room: int, count: int, evaluation: int, frame: Frame) -> None:
+    """Raises Failure (USAGE) when `count` cannot be had of so many frames."""
+    most = room - _held_out(room, count, evaluation)
+    if most < count:
+        height, width = frame.size
+        raise Failure(
+            f"{count} frames of {height}x{width} (height x width) are too many to hold; use --frames {most} or fewer"
+        )
+
+
+def _held_out(frames: int, count: int, evaluation: int) -> int:
+    """How many of so many frames are kept for evaluation."""
+    return min(evaluation, max(frames - count, frames // 4))
+
+
+def _samples(candidates: Candidates, chosen: list[int]) -> list[Sample]:
+    features = candidates.features
+    whys = reasons(features, chosen)
+    return [
+        _sample(candidates.held[place], Features(*map(float, features[place])), why)
+        for place, why in zip(chosen, whys, strict=True)
+    ]
+
+
+def _sample(frame: Frame, features: Features | None = None, why: str = "") -> Sample:
+    return Sample(frame.image, _name(frame), frame.reference, features, why)
+
+
+def _name(frame: Frame) -> str:
+    return _text(frame.name) or f"frame {frame.index}"
+
+
+def _text(name: str) -> str:
+    """A name as it can be written: those of files may hold bytes that are no text."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _bytes_of(frame: Frame) -> int:
+    return frame.image.nbytes * (1 if frame.reference is None else 2)

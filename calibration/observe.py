@@ -1,19 +1,21 @@
-"""Run a graph on frames and watch the activations that are to be quantised."""
+"""Run a graph on frames and watch its activations, a bounded number of them at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 import onnxruntime
 from numpy.typing import NDArray
 
-from calibration.histogram import Histogram
 from edgedeblur import ExitCode, Failure
+from runtime.frame import Image
 from runtime.onnx_session import session_options
 
-Image = NDArray[np.uint8]
+MEMORY = 512 * 2**20  # bytes of activations fetched in one run
+Activation = NDArray[np.float32]
 
 
 def open_session(model: ir.Model, outputs: Sequence[str] = ()) -> onnxruntime.InferenceSession:
@@ -25,17 +27,42 @@ def open_session(model: ir.Model, outputs: Sequence[str] = ()) -> onnxruntime.In
     return onnxruntime.InferenceSession(data, session_options(), providers=["CPUExecutionProvider"])
 
 
-def observe(model: ir.Model, names: Sequence[str], frames: Iterable[Image]) -> dict[str, Histogram]:
-    """A histogram of each named activation over all frames.
+def watch(
+    model: ir.Model,
+    names: Sequence[str],
+    frames: Sequence[Image],
+    seen: Callable[[int, str, Activation], None],
+    bytes_per_pixel: Mapping[str, float] | None = None,
+) -> None:
+    """Call `seen(frame number, name, values)` for each named activation of each frame.
 
+    bytes_per_pixel: of activations, to fetch no more than MEMORY at once; None: all are small.
     Raises Failure (MODEL) when the network produces values that are not finite.
     """
-    histograms = {name: Histogram() for name in names}
-    session = open_session(model, names)
-    for number, frame in enumerate(frames):
-        for name, values in zip(names, session.run(list(names), {"frame": frame}), strict=True):
-            try:
-                histograms[name].add(values)
-            except ValueError as error:
-                raise Failure(f"on frame {number} the activation '{name}': {error}", ExitCode.MODEL) from error
-    return histograms
+    pixels = max(math.prod(frame.shape[:2]) for frame in frames)
+    needed = {name: bytes_per_pixel.get(name, MEMORY) * pixels for name in names} if bytes_per_pixel else {}
+    for some in _in_parts(names, needed):
+        session = open_session(model, some)
+        for number, frame in enumerate(frames):
+            for name, values in zip(some, session.run(some, {"frame": frame}), strict=True):
+                if not np.isfinite(values).all():
+                    raise Failure(
+                        f"on frame {number} the activation '{name}' is infinite or not a number; expected finite ones: "
+                        "check the model with edgedeblur run",
+                        ExitCode.MODEL,
+                    )
+                seen(number, name, values)
+
+
+def _in_parts(names: Sequence[str], needed: Mapping[str, float]) -> Iterator[list[str]]:
+    """The names, as many at a time as fit into MEMORY; what alone does not goes alone."""
+    part: list[str] = []
+    used = 0.0
+    for name in names:
+        if part and used + needed.get(name, 0.0) > MEMORY:
+            yield part
+            part, used = [], 0.0
+        part.append(name)
+        used += needed.get(name, 0.0)
+    if part:
+        yield part

@@ -141,7 +141,7 @@ def _build(
     model = model_from_bytes(data, args.onnx)
     metadata = dict(model.metadata_props)
     calibration = calibration_of(metadata, args.onnx)
-    fp16_psnr = _gate(args, data, config)
+    fp16_psnr = _gate(args, data, config, metadata.get(PRECISION_KEY, "fp32"))
     cache = args.timing_cache or timing_cache_path(artefact.engine.parent, toolkit)
     saved = _read_timing_cache(cache) if toolkit.has_timing_cache else b""
     print(f"building {artefact.engine.name} with {toolkit.name} {toolkit.version}", file=sys.stderr, flush=True)
@@ -153,9 +153,12 @@ def _build(
     return sidecar
 
 
-def _gate(args: argparse.Namespace, data: bytes, config: BuildConfig) -> float | None:
-    """How near FP16 is to FP32 in dB. Raises Failure (QUALITY) when not near enough; INT8 has calibrate's gate."""
-    if config.precision != "fp16":
+def _gate(args: argparse.Namespace, data: bytes, config: BuildConfig, found: str) -> float | None:
+    """How near FP16 is to FP32 in dB; None for graphs that calibrate made and gated.
+
+    Raises Failure (QUALITY) when not near enough.
+    """
+    if config.precision != "fp16" or found != "fp32":
         return None
     measured = measure_fp16(data, args.onnx, config.size)
     check_fp16(measured, args.min_psnr)
@@ -176,7 +179,7 @@ def _read_timing_cache(path: Path) -> bytes:
 
 def _precision(asked: str | None, path: Path, found: str) -> str:
     """What to build from a graph of precision `found`. Raises Failure (MODEL) when the graph cannot give it."""
-    possible = {"fp32": ("fp16", "fp32"), "int8": ("int8",)}.get(found, ())
+    possible = {"fp32": ("fp16", "fp32"), "fp16": ("fp16",), "int8": ("int8",)}.get(found, ())
     if not possible or (asked is not None and asked not in possible):
         wanted = "edgedeblur calibrate" if asked == "int8" else "edgedeblur export"
         raise Failure(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from edgedeblur import ExitCode, Failure
 from export.passes import apply_passes, passes_for
+from export.passes.emulate_half import emulate_half
 from export.passes.model_file import model_bytes, model_from_bytes
 from runtime.onnx_session import session_options
 from runtime.quality import MOST_DB, psnr
@@ -92,7 +93,9 @@ def _reference(data: bytes, path: Path) -> onnxruntime.InferenceSession:
 
 
 def _graph(data: bytes, path: Path, deform: str, precision: str, size: tuple[int, int] | None) -> bytes:
-    return model_bytes(apply_passes(model_from_bytes(data, path), passes_for(deform, precision, size)))
+    model = apply_passes(model_from_bytes(data, path), passes_for(deform, precision, size))
+    # Without this ONNX Runtime would not round between operators, nor ever overflow.
+    return model_bytes(emulate_half(model) if precision == "fp16" else model)
 
 
 def _session(data: bytes) -> onnxruntime.InferenceSession:

@@ -33,6 +33,16 @@ def infer_shapes(model: ir.Model) -> None:
     common.ShapeInferencePass(check_type=True, strict_mode=False, data_prop=True)(model)
 
 
+def copied(model: ir.Model) -> ir.Model:
+    """A model that passes may change without changing `model`; weights are shared, no pass writes into one."""
+    copy = model.clone()
+    values = (value for node in copy.graph for value in node.outputs)
+    for value in (*copy.graph.inputs, *copy.graph.initializers.values(), *values):
+        if value.dtype is not None:
+            value.type = ir.TensorType(value.dtype)  # a clone's is the original's own, and setting dtype writes into it
+    return copy
+
+
 def tidy(model: ir.Model) -> ir.Model:
     """Drop what nothing uses, share equal constants and equal computations, and infer shapes anew."""
     for graph_pass in (

@@ -161,6 +161,9 @@ def _apply_kernel(emit: Emitter, samples: ir.Value, node: ir.Node, deform: Defor
     matrix = _kernel_matrix(deform)
     flat = emit.op("Reshape", samples, emit.constant([-1, matrix.shape[0]], np.int64))
     result = emit.op("MatMul", flat, emit.constant(matrix, np.float32))  # (N·OH·OW, M)
+    product = result.producer()
+    assert product is not None
+    product.name = node.name  # calibration and engine reports call it what the layer was called
     if deform.bias is not None:
         result = emit.op("Add", result, emit.constant(deform.bias, np.float32))
     offset = node.inputs[2]

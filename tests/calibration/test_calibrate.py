@@ -1,153 +1,312 @@
-"""Calibration: histograms against direct computation, Q/DQ as TensorRT wants it, and the gate."""
+"""`edgedeblur calibrate` from end to end: what it writes, what it refuses, and that it loses nothing on the way."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnx
-import onnxruntime
+import onnx_ir as ir
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import edgedeblur
-from calibration.frames import calibration_frames
-from calibration.histogram import LEVELS, Histogram
+from calibration.compute import macs_by_precision
+from calibration.evaluate import decibels
+from calibration.measuring import EvaluationSet, worst_mean_drop
+from calibration.observe import open_session
+from export.passes.emulate_half import emulate_half
+from export.passes.model_file import load_model
+from tests.calibration.small_graphs import frame_model, frames, residual_graph, weights
 
 Paths = Callable[[str], Path]
 SOURCE = "test://96x64"
 WEIGHTS = Path(edgedeblur.__file__).parent / "runtime" / "weights"
 
 
+def calibrate(*words: object) -> int:
+    return edgedeblur.main(["calibrate", *map(str, words)])
+
+
 @pytest.fixture(scope="module")
 def quantised(exported: Paths, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """edge-n with random weights as INT8."""
+    """edge-n with random weights as INT8, the default layers."""
     output = tmp_path_factory.mktemp("int8") / "edge-n.int8.onnx"
-    words = ["calibrate", str(exported("edge-n")), "--data", SOURCE, "--frames", "3", "-o", str(output)]
-    assert edgedeblur.main([*words, "--min-psnr", "25"]) == 0
+    words = (exported("edge-n"), "--data", SOURCE, "--frames", 4, "-o", output, "--evaluations", 0)
+    assert calibrate(*words, "--max-psnr-drop", 2) == 0
     return output
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
-@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=200), st.integers(1, 5))
-def test_histogram_keeps_every_value_in_bounded_memory(values: list[float], parts: int) -> None:
-    array = np.array(values, np.float32)
-    histogram = Histogram()
-    for part in np.array_split(array, parts):
-        histogram.add(part)
-    largest = float(np.abs(array).max())
-    assert histogram.minmax() == largest
-    if largest > 0:
-        nonzero_from = next(i for i, p in enumerate(np.array_split(array, parts)) if np.abs(p).max(initial=0) > 0)
-        counted = np.concatenate(np.array_split(array, parts)[nonzero_from:]).size
-        assert counted <= histogram.counts.sum() <= array.size
-        assert histogram.percentile(1.0) == pytest.approx(largest, rel=2e-3)
-        assert 0 < histogram.mse() <= largest * (1 + 1e-6)
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A graph of ours that takes milliseconds."""
+    path = tmp_path / "small.onnx"
+    onnx.save(residual_graph(), path)
+    return path
 
 
-def test_mse_clips_an_outlier_that_minmax_keeps() -> None:
-    rng = np.random.default_rng(0)
-    values = np.concatenate((rng.normal(0, 1, 100_000), [60.0])).astype(np.float32)
-    histogram = Histogram()
-    histogram.add(values)
-
-    def error(largest: float) -> float:
-        step = largest / LEVELS
-        restored = np.clip(np.rint(values / step), -LEVELS, LEVELS) * step
-        return float(np.mean((restored - values) ** 2))
-
-    direct = min(60.0 * np.linspace(0.15, 1, 64), key=error)
-    assert error(histogram.mse()) <= 1.1 * error(direct)
-    assert error(histogram.mse()) < error(histogram.minmax())
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Six frames of 48x64."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for place, frame in enumerate(frames(6, (48, 64))):
+        cv2.imwrite(str(folder / f"{place}.png"), frame)
+    return folder
 
 
-def test_not_finite_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a number"):
-        Histogram().add(np.array([1.0, np.nan], np.float32))
+def report_of(output: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(output.with_suffix(".report.json").read_text())
+    return content
 
 
-def test_the_graph_is_what_tensorrt_takes(quantised: Path) -> None:
+def test_the_graph_is_strongly_typed_int8_and_fp16(quantised: Path) -> None:
     model = onnx.load(quantised)
     onnx.checker.check_model(model, full_check=True)
-    constants = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
-    scaled = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
-    assert len(scaled) > 20
-    for node in scaled:
-        assert constants[node.input[2]].dtype == np.int8
-        assert not constants[node.input[2]].any(), "TensorRT takes zero-point 0 only"
-        assert (constants[node.input[1]] > 0).all()
-    makers = {name: node for node in model.graph.node for name in node.output}
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    int8 = [node for node in convolutions if makers.get(node.input[1]) is not None]
-    assert all(makers[node.input[0]].op_type == "DequantizeLinear" for node in int8)
-    assert 0 < len(int8) < len(convolutions)
-    # Weights are restored to within half a step of each channel's scale.
-    assert {item.key: item.value for item in model.metadata_props}["edgedeblur.precision"] == "int8"
+    assert [opset.version for opset in model.opset_import if not opset.domain] == [19]
+    about = {item.key: item.value for item in model.metadata_props}
+    assert about["edgedeblur.precision"] == "int8"
+    assert about["edgedeblur.deform"] == "gather"
+    assert json.loads(about["edgedeblur.calibration"])["frames"] == 4
+    share = macs_by_precision(load_model(quantised))
+    assert share["int8"] > 0.7 * sum(share.values())
+    assert 0 < share["fp32"] < 0.02 * sum(share.values())
+    scales = {item.name: onnx.numpy_helper.to_array(item) for item in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear":
+            assert scales[node.input[1]].dtype == np.float16
 
 
-def test_positions_first_and_last_layers_stay_fp32(quantised: Path) -> None:
-    model = onnx.load(quantised)
-    makers = {name: node for node in model.graph.node for name in node.output}
-    for deform in (node for node in model.graph.node if node.op_type == "DeformConv"):
-        offset = makers[deform.input[2]]
-        assert offset.op_type == "Conv"
-        assert offset.input[1] not in makers, "the offsets' convolution has FP32 weights"
-    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
-    assert convolutions[0].input[1] not in makers
-    assert convolutions[-1].input[1] not in makers
+def test_plan_report_and_graph_agree(quantised: Path) -> None:
+    plan = json.loads(quantised.with_suffix(".plan.json").read_text())
+    report = report_of(quantised)
+    layers = {layer["name"]: layer["precision"] for layer in report["layers"]}
+    assert layers == {layer["name"]: layer["precision"] for layer in plan["layers"]}
+    assert layers["encoders.0.stem"] == layers["decoders.0.head"] == "fp16"
+    assert layers["encoders.0.stages.2.0.content_aware.filter.filter"] == "int8"
+    assert {name for name, precision in layers.items() if name.endswith("offset")} <= {
+        name for name, precision in layers.items() if precision == "fp16"
+    }
+    graph = onnx.load(quantised)
+    makers = {name: node.op_type for node in graph.graph.node for name in node.output}
+    for node in graph.graph.node:
+        if node.name in layers and not node.name.endswith(".skip"):
+            quantises = makers.get(node.input[1]) == "DequantizeLinear"
+            assert quantises == (layers[node.name] == "int8"), node.name
+    assert report["passed"]
+    rows = {row["precision"]: row for row in report["quality"][0]["rows"]}
+    assert list(rows) == ["fp32", "fp16", "int8"]
+    assert report["quality"][0]["truth"], "test:// has sharp frames"
+    assert rows["fp32"]["drop_db"] == 0 < rows["fp16"]["psnr_to_fp32"]
+    assert rows["int8"]["psnr_to_fp32"] < rows["fp16"]["psnr_to_fp32"]
+    page = quantised.with_suffix(".report.html").read_text()
+    assert "encoders.0.stem" in page.replace("<wbr>", "")
 
 
-def test_int8_is_close_and_not_the_same(quantised: Path, exported: Paths) -> None:
-    frame = calibration_frames(SOURCE, 1)[0]
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.disable_quant_qdq", "1")
-    int8, fp32 = (
-        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(None, {"frame": frame})[0]
-        for path in (quantised, exported("edge-n"))
-    )
-    difference = np.abs(int8.astype(int) - fp32)
-    assert 0 < difference.mean() < 3
+def test_the_figures_of_the_report_are_those_of_the_file(small: Path, album: Path, tmp_path: Path) -> None:
+    """Measured again from the file on disk, with nothing of the command's."""
+    output = tmp_path / "out.onnx"
+    assert calibrate(small, "--data", album, "--eval", album, "-o", output, "--max-psnr-drop", 5) == 0
+    exact, found = open_session(load_model(small)), open_session(emulate_half(load_model(output)))
+    pictures = [cv2.imread(str(path)) for path in sorted(album.iterdir())]
+    each = [
+        decibels(*(session.run(["sharp"], {"frame": picture})[0] for session in (found, exact)))
+        for picture in pictures
+        if picture is not None
+    ]
+    row = report_of(output)["quality"][0]["rows"][2]
+    assert row["psnr_to_fp32"] == pytest.approx(np.mean(each), abs=1e-6)
 
 
-def test_frames_are_spread_over_the_data(tmp_path: Path) -> None:
-    for index in range(23):
-        cv2.imwrite(str(tmp_path / f"{index:02}.png"), np.full((20, 30, 3), index * 10, np.uint8))
-    chosen = [int(frame[0, 0, 0]) // 10 for frame in calibration_frames(str(tmp_path), 4)]
-    assert chosen[0] == 0
-    assert chosen[-1] >= 16
-    assert len(chosen) == 4
+def test_the_search_meets_the_budget_and_measures_every_layer(small: Path, album: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.onnx"
+    assert calibrate(small, "--data", album, "-o", output, "--max-psnr-drop", 5, "--cache", tmp_path / "a") == 0
+    costs = {layer["name"]: layer["cost_db"] for layer in report_of(output)["layers"]}
+    measured = {name for name, cost in costs.items() if cost is not None}
+    assert measured == set(costs) - {"gate", "head"}
+    everything = sum(layer["precision"] == "int8" for layer in report_of(output)["layers"])
+    budget = sorted(cost for cost in costs.values() if cost is not None)[-1] / 2
+    words = ("--data", album, "--max-psnr-drop", budget, "--cache", tmp_path / "a", "--force", "-o", output)
+    assert calibrate(small, *words) == 0
+    tight = report_of(output)
+    assert max(row["drop_db"] for row in tight["quality"][0]["rows"]) <= budget
+    assert sum(layer["precision"] == "int8" for layer in tight["layers"]) < everything
+
+
+def test_a_second_run_takes_ranges_and_measurements_from_the_cache(
+    small: Path, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (small, "--data", album, "--max-psnr-drop", 5, "-o")
+    assert calibrate(*words, tmp_path / "one.onnx") == 0
+    journal = next((tmp_path / "calib").glob("*.search.jsonl"))
+    lines = journal.read_text()
+    assert "from" not in capsys.readouterr().err
+    assert calibrate(*words, tmp_path / "two.onnx") == 0
+    assert "ranges: from" in capsys.readouterr().err
+    assert journal.read_text() == lines
+    assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+
+
+def test_an_interrupted_search_goes_on(
+    small: Path, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+
+    def counting(model: ir.Model, sets: list[EvaluationSet]) -> float:
+        if len(done) == 5 and not (tmp_path / "went-on").exists():
+            raise KeyboardInterrupt
+        done.append(1)
+        return worst_mean_drop(model, sets)
+
+    monkeypatch.setattr("calibration.search.worst_mean_drop", counting)
+    words = (small, "--data", album, "--max-psnr-drop", 5, "-o", tmp_path / "out.onnx")
+    assert calibrate(*words) == 130
+    assert not list(tmp_path.glob("out*"))
+    (tmp_path / "went-on").touch()
+    assert calibrate(*words) == 0
+    assert len(done) == report_of(tmp_path / "out.onnx")["evaluations"], "nothing was measured twice"
+
+
+def test_an_edited_plan_is_kept_to(small: Path, album: Path, tmp_path: Path) -> None:
+    output, plan = tmp_path / "out.onnx", tmp_path / "mine.json"
+    assert calibrate(small, "--data", album, "-o", output, "--max-psnr-drop", 5) == 0
+    content = json.loads(output.with_suffix(".plan.json").read_text())
+    for layer in content["layers"]:
+        if layer["name"] in ("side", "up"):
+            layer["precision"] = "fp16" if layer["name"] == "side" else "fp32"
+        if layer["name"] == "down":
+            layer["range"] = 123.0
+    plan.write_text(json.dumps(content))
+    words = ("--data", album, "-o", tmp_path / "two.onnx", "--max-psnr-drop", 20, "--plan", plan)
+    assert calibrate(small, *words) == 0
+    again = json.loads((tmp_path / "two.plan.json").read_text())
+    found = {layer["name"]: layer for layer in again["layers"]}
+    assert (found["side"]["precision"], found["up"]["precision"]) == ("fp16", "fp32")
+    assert found["down"]["range"] == 123.0
+    graph = load_model(tmp_path / "two.onnx")
+    types = {node.name: node.outputs[0].dtype for node in graph.graph}
+    assert str(types["up"]) == "FLOAT"
+    assert str(types["side"]) == "FLOAT16"
+
+
+def test_a_plan_that_was_trained_brings_its_own_ranges(small: Path, album: Path, tmp_path: Path) -> None:
+    assert calibrate(small, "--data", album, "-o", tmp_path / "out.onnx", "--max-psnr-drop", 5) == 0
+    content = json.loads((tmp_path / "out.plan.json").read_text())
+    assert content["bias"]
+    trained = {**content, "model_sha256": None, "bias": {}}
+    (tmp_path / "qat.json").write_text(json.dumps(trained))
+    words = ("--data", album, "-o", tmp_path / "two.onnx", "--max-psnr-drop", 20, "--plan", tmp_path / "qat.json")
+    assert calibrate(small, *words) == 0
+    again = json.loads((tmp_path / "two.plan.json").read_text())
+    assert [layer["range"] for layer in again["layers"]] == [layer["range"] for layer in content["layers"]]
+    assert again["bias"] == {}
+
+
+def test_fp16_alone(exported: Paths, tmp_path: Path) -> None:
+    output = tmp_path / "half.onnx"
+    words = ("--data", SOURCE, "--frames", 2, "-o", output, "--precision", "fp16", "--deform", "native")
+    assert calibrate(exported("edge-n"), *words, "--max-psnr-drop", 0.01) == 0
+    model = load_model(output)
+    assert model.metadata_props["edgedeblur.precision"] == "fp16"
+    assert not output.with_suffix(".plan.json").exists()
+    assert macs_by_precision(model)["int8"] == 0
+    assert [row["precision"] for row in report_of(output)["quality"][0]["rows"]] == ["fp32", "fp16"]
+
+
+def test_pairs_measure_and_unpaired_frames_estimate(small: Path, album: Path, tmp_path: Path) -> None:
+    for place, frame in enumerate(frames(3, (48, 64), seed=5)):
+        for side, picture in (("blur", cv2.blur(frame, (5, 1))), ("sharp", frame)):
+            (tmp_path / "pairs" / side).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / "pairs" / side / f"{place}.png"), picture)
+    words = ("--data", album, "--eval", tmp_path / "pairs", album, "--max-psnr-drop", 20)
+    assert calibrate(small, *words, "-o", tmp_path / "out.onnx", "--evaluations", 0) == 0
+    first, second = report_of(tmp_path / "out.onnx")["quality"]
+    assert (first["truth"], second["truth"]) == (True, False)
+    assert second["rows"][2]["psnr"] is None
+    assert second["rows"][2]["drop_db"] > 0
+    assert report_of(tmp_path / "out.onnx")["frames"]["held_out"] is None
+
+
+def test_a_refusal_leaves_a_good_file_alone_and_says_what_costs_most(
+    small: Path, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.onnx"
+    assert calibrate(small, "--data", album, "-o", output, "--max-psnr-drop", 20) == 0
+    kept = {path: path.read_bytes() for path in tmp_path.glob("out*")}
+    capsys.readouterr()
+    words = ("--data", album, "-o", output, "--force", "--plan", output.with_suffix(".plan.json"))
+    assert calibrate(small, *words, "--max-psnr-drop", 0) == 6
+    message = capsys.readouterr().err
+    assert re.search(r"loses [0-9.]+ dB; expected at most 0 dB; most is lost by \S+ \([0-9.]+ dB\)", message)
+    assert {path: path.read_bytes() for path in kept} == kept
+    refused = json.loads(output.with_suffix(".refused.json").read_text())
+    assert not refused["passed"]
+    assert "not written" in message
+
+
+def test_a_graph_without_convolutions_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "none.onnx"
+    nodes = [onnx.helper.make_node("Relu", ["image"], ["residual_image"])]
+    onnx.save(frame_model(nodes, weights()), path)
+    assert calibrate(path, "--data", SOURCE, "--frames", 2) == 5
+    assert "nothing to quantise" in capsys.readouterr().err
+
+
+def test_black_frames_are_refused(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "dark").mkdir()
+    for place in range(3):
+        cv2.imwrite(str(tmp_path / "dark" / f"{place}.png"), np.zeros((20, 30, 3), np.uint8))
+    assert calibrate(small, "--data", tmp_path / "dark") == 4
+    assert "of one colour" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*int8*"))
+
+
+def test_one_frame_is_enough_and_said(small: Path, album: Path, tmp_path: Path) -> None:
+    words = ("--data", album / "0.png", "-o", tmp_path / "out.onnx", "--max-psnr-drop", 20, "--evaluations", 3)
+    assert calibrate(small, *words) == 0
+    report = report_of(tmp_path / "out.onnx")
+    assert len(report["frames"]["chosen"]) == 1
+    assert report["frames"]["held_out"] is False
+
+
+def test_frames_of_several_sizes(small: Path, album: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(album / "9.png"), frames(1, (30, 90))[0])
+    words = ("--data", album, "-o", tmp_path / "out.onnx", "--max-psnr-drop", 20, "--evaluations", 3)
+    assert calibrate(small, *words) == 0
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["{model}", "--data", SOURCE, "--frames", "1", "--min-psnr", "90"], 6, "was not written"),
-        (["{model}", "--data", SOURCE, "--min-psnr", "nan"], 2, "--min-psnr is nan"),
+        (["{model}", "--data", SOURCE, "--max-psnr-drop", "nan"], 2, "--max-psnr-drop is nan"),
+        (["{model}", "--data", SOURCE, "--evaluations", "-1"], 2, "--evaluations is -1"),
+        (["{model}", "--data", SOURCE, "--precision", "fp16", "--plan", "p.json"], 2, "--plan says which layers"),
         (["{model}", "--data", SOURCE, "-o", "{model}"], 2, "{model}"),
         (["{model}", "--data", SOURCE, "-o", "{int8}"], 2, "--force"),
         (["{model}", "--data", SOURCE, "-o", "{tmp}/best.pt"], 2, ".onnx"),
+        (["{model}", "--data", SOURCE, "-o", "{tmp}/taken.onnx"], 2, "taken.plan.json is there already"),
         (["{gather}", "--data", SOURCE], 5, "deform gather; expected"),
-        (["{model}", "--data", "{tmp}/tiny"], 4, "tiny.png of"),
+        (["{model}", "--data", "{tmp}/tiny"], 4, "tiny.png"),
         (["{model}", "--data", "test://640x360", "--frames", "100000"], 2, "too many to hold"),
-        (["{int8}", "--data", SOURCE], 5, "is precision int8, deform native; expected"),
+        (["{int8}", "--data", SOURCE], 5, "is precision int8"),
         (["{tmp}/none.onnx", "--data", SOURCE], 5, "does not exist"),
-        (["{model}", "--data", "{tmp}"], 4, "picture"),
+        (["{tmp}/noise.onnx", "--data", SOURCE], 5, "not a valid ONNX model"),
+        (["{model}", "--data", "{tmp}/nothing"], 4, "nothing"),
+        (["{model}", "--data", SOURCE, "--eval", "{tmp}/nothing"], 4, "nothing"),
         (["{model}", "--data", SOURCE, "--frames", "0"], 2, "--frames is 0"),
-        (
-            ["{model}", "--data", SOURCE, "--frames", "1", "--min-psnr", "0", "-o", "/proc/x.onnx"],
-            3,
-            "cannot be written",
-        ),
+        (["{model}", "--data", SOURCE, "-o", "/proc/x.onnx"], 3, "cannot be written"),
+        (["{model}", "--data", SOURCE, "--plan", "{tmp}/none.json"], 2, "none.json cannot be read"),
     ],
 )
 def test_mistakes(
     words: list[str],
     code: int,
     message: str,
-    exported: Paths,
+    small: Path,
     quantised: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -155,10 +314,12 @@ def test_mistakes(
     output = tmp_path / "out" / "m.onnx"
     (tmp_path / "tiny").mkdir()
     cv2.imwrite(str(tmp_path / "tiny" / "tiny.png"), np.zeros((5, 9, 3), np.uint8))
-    names = {"model": exported("edge-n"), "int8": quantised, "tmp": tmp_path, "gather": WEIGHTS / "edge-n.gather.onnx"}
+    (tmp_path / "taken.plan.json").write_text("{}")
+    (tmp_path / "noise.onnx").write_bytes(b"noise")
+    names = {"model": small, "int8": quantised, "tmp": tmp_path, "gather": WEIGHTS / "edge-n.gather.onnx"}
     kept = {name: names[name].read_bytes() for name in ("model", "int8")}
     filled = [word.format(**names) for word in words]
-    assert edgedeblur.main(["calibrate", "-o", str(output), *filled]) == code
+    assert calibrate("-o", output, *filled) == code
     assert message.format(**names) in capsys.readouterr().err
     assert not output.exists()
     assert all(names[name].read_bytes() == data for name, data in kept.items())

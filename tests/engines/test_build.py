@@ -21,6 +21,7 @@ import onnx_ir as ir
 import pytest
 
 import edgedeblur
+from calibration.layers import find_layers
 from calibration.quantise import quantise
 from edgedeblur import ExitCode
 from engines import build_command
@@ -146,18 +147,18 @@ def test_calibrated_graph_becomes_an_int8_engine(build: Build, onnx_file: Path) 
     """Q/DQ around convolutions, FP16 elsewhere; INT8 is the default, and the only choice, for such a file."""
     made = {"method": "mse", "frames": 2, "psnr_to_fp32": 41.5}
     model = ir.from_proto(frame_graph())
-    convolutions = [node for node in model.graph if node.op_type == "Conv"]
-    ranges = {str(value.name): 4.0 for node in convolutions if (value := node.inputs[0]) is not None}
+    layers = [layer for layer in find_layers(model) if layer.kind == "conv"]
+    quantise(model, layers, {str(layer.activation.name): 4.0 for layer in layers})
     model.metadata_props["edgedeblur.calibration"] = json.dumps(made)
-    onnx_file.write_bytes(model_bytes(quantise(model, convolutions, ranges)))
+    onnx_file.write_bytes(model_bytes(model))
     result = build(onnx_file)
     assert result["calibration"] == made
     assert result["key_parts"]["calibration_sha256"] == hashlib.sha256(json.dumps(made).encode()).hexdigest()
     assert result["quality"]["fp16_psnr_to_fp32"] is None, "calibrate has the gate of INT8"
-    layers = json.loads(Path(result["engine"]).with_suffix(".json").read_text())["layers"]
+    built = json.loads(Path(result["engine"]).with_suffix(".json").read_text())["layers"]
     assert result["key_parts"]["precision"] == "int8"
-    assert {layer["precision"] for layer in layers if layer["type"] == "QUANTIZE"} == {"INT8"}
-    assert {layer["precision"] for layer in layers if layer["type"] in ("CONVOLUTION", "DEQUANTIZE")} == {"HALF"}
+    assert {layer["precision"] for layer in built if layer["type"] == "QUANTIZE"} == {"INT8"}
+    assert {layer["precision"] for layer in built if layer["type"] in ("CONVOLUTION", "DEQUANTIZE")} == {"HALF"}
 
 
 def test_two_builds_of_one_engine_are_one_build(build: Build, onnx_file: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
+import edgedeblur
 from export.passes import apply_passes, passes_for
 from export.passes.model_file import load_model, model_bytes
 from tests.engines.conftest import Build
@@ -48,4 +51,30 @@ def test_engine_builds(build: Build, preset_file: Path, precision: str, tmp_path
     result = build(preset_file, "--precision", precision, "--engine-dir", str(tmp_path), size=f"{SIZE[0]}x{SIZE[1]}")
     assert Path(result["engine"]).read_bytes().startswith(b"vtrt")
     assert result["model"]["preset"] in EDGE
+    assert result["build"]["warnings"] == []
+
+
+@pytest.mark.parametrize(("preset", "deform"), [*((preset, "gather") for preset in EDGE), ("edge-n", "native")])
+def test_int8_engine_builds(
+    build: Build, exported: Callable[[str], Path], preset: str, deform: str, tmp_path: Path
+) -> None:
+    """What calibrate writes, in either form, is strongly typed for TensorRT-RTX, which sees quantised convolutions."""
+    int8 = tmp_path / "m.int8.onnx"
+    words = ["--data", "test://96x64", "--frames", "2", "--evaluations", "0", "--max-psnr-drop", "100"]
+    assert edgedeblur.main(["calibrate", str(exported(preset)), *words, "--deform", deform, "-o", str(int8)]) == 0
+    onnx.checker.check_model(onnx.load(int8), full_check=True)
+    result = build(int8, "--engine-dir", str(tmp_path), size=f"{SIZE[0]}x{SIZE[1]}")
+    assert ".int8." in Path(result["engine"]).name.removeprefix(int8.stem)
+    assert Path(result["engine"]).read_bytes().startswith(b"vtrt")
+    warnings = result["build"]["warnings"]
+    assert all(re.search(r"Converting conv (activation|weight) scales to fp32", warning) for warning in warnings)
+    assert warnings
+
+
+def test_fp16_file_of_calibrate_builds(build: Build, exported: Callable[[str], Path], tmp_path: Path) -> None:
+    half = tmp_path / "m.fp16.onnx"
+    words = ["--data", "test://96x64", "--frames", "2", "--precision", "fp16", "-o", str(half)]
+    assert edgedeblur.main(["calibrate", str(exported("edge-n")), *words]) == 0
+    result = build(half, "--engine-dir", str(tmp_path), size=f"{SIZE[0]}x{SIZE[1]}")
+    assert Path(result["engine"]).read_bytes().startswith(b"vtrt")
     assert result["build"]["warnings"] == []

@@ -1,0 +1,81 @@
+"""Options of `edgedeblur calibrate`, and the files it writes."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.ranges import METHODS
+from edgedeblur import ExitCode, Failure
+from export.passes.model_file import check_onnx_output
+from export.passes.whole_files import check_regular
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `edgedeblur calibrate`."""
+    parser.add_argument("model", type=Path, help="an FP32 .onnx of `edgedeblur export`, without --deform")
+    parser.add_argument(
+        "--data", required=True, help="frames to calibrate on: whatever `edgedeblur run` reads, or a folder of pairs"
+    )
+    parser.add_argument(
+        "--eval", nargs="+", default=[], metavar="DATA", help="measure on these, not on frames held out of --data"
+    )
+    parser.add_argument("--precision", choices=("int8", "fp16"), default="int8", help="int8: with an FP16 body")
+    parser.add_argument(
+        "--deform",
+        choices=("gather", "native"),
+        default="gather",
+        help="gather: standard operators, INT8 inside; native: one operator, for the TensorRT plugin",
+    )
+    parser.add_argument("--frames", type=int, default=128, help="frames to calibrate on, chosen for coverage")
+    parser.add_argument("--method", choices=sorted(METHODS), default="mse", help="how activations are clipped")
+    parser.add_argument("--max-psnr-drop", type=float, default=0.1, metavar="DB", help="gate: mean loss against FP32")
+    parser.add_argument("--plan", type=Path, help="layers' precisions from this .plan.json; nothing is searched")
+    parser.add_argument(
+        "--evaluations", type=int, default=200, help="graphs that the search may measure; 0: the default layers"
+    )
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="ranges and results of the search (default: calib)")
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default: MODEL.int8.onnx)")
+    parser.add_argument("--force", action="store_true", help="write over the output if it is there")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The graph, and what is written beside it."""
+
+    graph: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.graph.with_suffix(".plan.json")
+
+    def reports(self, passed: bool) -> tuple[Path, Path]:
+        """JSON and HTML; what tells of a refusal leaves the report of a graph that is there alone."""
+        stem = ".report" if passed else ".refused"
+        return self.graph.with_suffix(f"{stem}.json"), self.graph.with_suffix(f"{stem}.html")
+
+
+def checked(arguments: argparse.Namespace) -> Outputs:
+    """What will be written. Raises Failure (USAGE) for options that make no sense, as `check_onnx_output` does."""
+    if arguments.frames < 1:
+        raise Failure(f"--frames is {arguments.frames}; expected at least 1")
+    if not 0 <= arguments.max_psnr_drop <= 100:  # false for nan, too
+        raise Failure(f"--max-psnr-drop is {arguments.max_psnr_drop}; expected 0 to 100 dB")
+    if not 0 <= arguments.evaluations <= 100_000:
+        raise Failure(f"--evaluations is {arguments.evaluations}; expected 0 to 100000")
+    if arguments.plan is not None and arguments.precision != "int8":
+        raise Failure("--plan says which layers are INT8; expected no --precision fp16 beside it")
+    outputs = Outputs(arguments.output or arguments.model.with_suffix(f".{arguments.precision}.onnx"))
+    check_onnx_output(outputs.graph, arguments.model, arguments.force)
+    for path in (outputs.plan, *outputs.reports(True)):
+        if _there(path) and not arguments.force:
+            raise Failure(f"{path} is there already; give another name, or add --force to write over it")
+    return outputs
+
+
+def _there(path: Path) -> bool:
+    try:
+        return check_regular(path)
+    except OSError as error:
+        raise Failure(f"{path} cannot be written: {error.strerror}", ExitCode.ENVIRONMENT) from error

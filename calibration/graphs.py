@@ -1,0 +1,63 @@
+"""The graphs that calibration makes of one model: FP32 as observed, FP16, and INT8 by a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx_ir as ir
+
+from calibration.compute import sizes_of
+from calibration.half_check import keep_fp32
+from calibration.layers import Layer, find_layers, refind_layers
+from calibration.plan import Plan
+from calibration.quantise import quantise
+from export.passes import apply_passes, passes_for
+from export.passes.graph_tools import copied
+from export.passes.half import to_half
+
+
+class Graphs:
+    """Makes fresh graphs from one canonical model; nothing that is made is ever changed by making another."""
+
+    def __init__(self, canonical: ir.Model, deform: str) -> None:
+        """canonical: FP32 with the standard DeformConv; it is changed. deform: "native" or "gather"."""
+        native = find_layers(canonical)
+        model = apply_passes(canonical, passes_for(deform, "fp32"))
+        self._model = model
+        self._layers = refind_layers(model, native)
+        self.sizes = sizes_of(model)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The model's layers; their nodes are of a graph that nobody may change."""
+        return self._layers
+
+    def fp32(self) -> tuple[ir.Model, list[Layer]]:
+        """The graph whose activations are observed, and its layers."""
+        model = copied(self._model)
+        return model, refind_layers(model, self._layers)
+
+    def fp16(self, fp32_nodes: Iterable[str] = ()) -> ir.Model:
+        """FP16 with FP32 islands; the named nodes stay FP32."""
+        model, _ = self.fp32()
+        keep_fp32(model, fp32_nodes)
+        return to_half(model)
+
+    def quantised(self, plan: Plan, only: frozenset[str] | None = None) -> ir.Model:
+        """Q/DQ by the plan with an FP32 body: what sensitivity is measured on. only: these layers in INT8."""
+        model, layers = self.fp32()
+        names = plan.int8() if only is None else only
+        chosen = [layer for layer in layers if layer.name in names]
+        wanted = {choice.name: choice.range for choice in plan.layers}
+        ranges: dict[str, float] = {}
+        for layer in chosen:  # one activation has one range, whatever an edited plan says
+            name = str(layer.activation.name)
+            ranges[name] = max(ranges.get(name, 0.0), wanted[layer.name] or 0.0)
+        quantise(model, chosen, ranges, plan.corrections())
+        return model
+
+    def int8(self, plan: Plan) -> ir.Model:
+        """Q/DQ by the plan with an FP16 body: the graph that engines are built from."""
+        model = self.quantised(plan)
+        keep_fp32(model, [*plan.fp32_nodes, *(choice.name for choice in plan.layers if choice.precision == "fp32")])
+        return to_half(model)

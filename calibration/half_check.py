@@ -1,0 +1,89 @@
+"""Does every value fit FP16? Watched on the frames; nodes whose values do not are kept in FP32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from calibration.observe import Activation, watch
+from export.passes.graph_tools import COMPUTE_FP32, constant_array, infer_shapes
+from export.passes.half import FP16_LARGEST
+from export.passes.half_regions import fp32_nodes
+from runtime.frame import Image
+
+HEADROOM = 2.0  # other frames may reach further than the ones watched
+# Below FP16's smallest normal number its error is 2⁻²⁵ whatever the value. Against the 2⁻¹¹ of normal numbers that is
+# worse once the root mean square is under this.
+SMALLEST_RMS = 2.0**-14
+
+
+@dataclass(frozen=True)
+class Offender:
+    """A node that must stay FP32."""
+
+    node: str
+    why: str
+
+
+def offenders(
+    model: ir.Model, frames: Sequence[Image], bytes_per_pixel: Mapping[str, float] | None = None
+) -> list[Offender]:
+    """Nodes of an FP32 graph whose results would overflow or vanish in FP16, and those that read what overflows.
+
+    bytes_per_pixel: as `watch` takes it.
+    """
+    infer_shapes(model)
+    kept = fp32_nodes(model.graph)
+    producers = {
+        str(value.name): node
+        for node in model.graph
+        if node not in kept
+        for value in node.outputs
+        if value.dtype == ir.DataType.FLOAT and value.uses()
+    }
+    largest, squares, counts = (dict.fromkeys(producers, 0.0) for _ in range(3))
+
+    def seen(_: int, name: str, values: Activation) -> None:
+        flat = values.ravel()
+        largest[name] = max(largest[name], float(flat.max(initial=0.0)), -float(flat.min(initial=0.0)))
+        squares[name] += float(np.dot(flat, flat))
+        counts[name] += flat.size
+
+    watch(model, list(producers), frames, seen, bytes_per_pixel)
+    found = {node: why for node in model.graph if (why := _weight_overflows(node))}
+    for name, node in producers.items():
+        rms = (squares[name] / max(counts[name], 1)) ** 0.5
+        if largest[name] * HEADROOM > FP16_LARGEST:
+            found[node] = f"reaches {largest[name]:.3g}: FP16 ends at {FP16_LARGEST:.0f}"
+            for user in node.outputs[0].consumers():
+                found.setdefault(user, f"reads {name}, which reaches {largest[name]:.3g}")
+        elif 0 < rms < SMALLEST_RMS:
+            found.setdefault(node, f"root mean square is {rms:.2g}: FP16 loses its digits below {SMALLEST_RMS:.2g}")
+    return [Offender(str(node.name), why) for node, why in found.items() if node not in kept]
+
+
+def _weight_overflows(node: ir.Node) -> str:
+    for value in node.inputs:
+        array = constant_array(value) if value is not None and value.dtype == ir.DataType.FLOAT else None
+        reached = 0.0 if array is None else float(np.abs(array).max(initial=0.0))
+        if FP16_LARGEST < reached < np.inf:
+            return f"its weight reaches {reached:.3g}: FP16 ends at {FP16_LARGEST:.0f}"
+    return ""
+
+
+def keep_fp32(model: ir.Model, names: Iterable[str]) -> None:
+    """Mark nodes, and what quantises their results, so that the FP16 pass leaves them in FP32.
+
+    Names that the graph lacks are ignored.
+    """
+    wanted = set(names)
+    for node in model.graph:
+        if node.name in wanted:
+            node.metadata_props.update(COMPUTE_FP32)
+            for value in node.outputs:
+                for user in value.consumers():
+                    if user.op_type == "QuantizeLinear":
+                        user.metadata_props.update(COMPUTE_FP32)

@@ -1,0 +1,90 @@
+"""The INT8 graph of a job: ranges and corrections from its frames, layers by a plan or by a search, then measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import replace
+
+from calibration.cache import Journal, key_of
+from calibration.deciding import completed, corrected_only, observed_layers, starting_plan
+from calibration.evaluate import decibels, outputs_of
+from calibration.half_check import Offender
+from calibration.job import Job, Result
+from calibration.measuring import Measured, cropped, measured
+from calibration.observing import Ranges, ranges_for_growing
+from calibration.plan import Plan, with_ranges
+from calibration.search import Search
+
+# What a search aims at, in shares of the budget: it measures crops, the gate whole frames. Where the gate is missed,
+# it tries the next.
+AIMS = (0.9, 0.6, 0.3)
+SETTLING_FRAMES = 4  # evaluation frames on which ranges are seen to settle
+
+
+def int8_result(job: Job, half: list[Offender], others: list[list[Measured]]) -> Result:
+    """Quantise. half: nodes that stay FP32; others: what FP32 and FP16 reach.
+
+    Raises Failure: USAGE for a plan that does not fit, MODEL when there is nothing to quantise.
+    """
+    plan = _starting(job, half)
+    fp32, _ = job.graphs.fp32()
+    names = sorted({str(layer.activation.name) for layer in observed_layers(job.graphs, plan)})
+    growing = ranges_for_growing(
+        job.graphs, names, job.frames, job.arguments.method, (job.cache, job.data, job.arguments.deform)
+    )
+    plan = completed(job.graphs, plan, growing[len(job.frames)], job.frames)
+    result = _measured(job, Result(fp32, plan, half, _settling(job, plan, growing), 0, others), plan)
+    if job.arguments.plan is not None or job.arguments.evaluations == 0:
+        return result
+    return _searched(job, plan, replace(result, measured=others))
+
+
+def _starting(job: Job, half: list[Offender]) -> Plan:
+    fp32, _ = job.graphs.fp32()
+    about = Plan(
+        preset=fp32.metadata_props.get("edgedeblur.preset", ""),
+        deform=job.arguments.deform,
+        method=job.arguments.method,
+        model_sha256=job.model_sha256,
+        layers=(),
+    )
+    plan = starting_plan(job.graphs, job.arguments.plan, about)
+    return replace(plan, fp32_nodes=tuple(sorted({*plan.fp32_nodes, *(offender.node for offender in half)})))
+
+
+def _searched(job: Job, plan: Plan, start: Result) -> Result:
+    """Search with ever smaller aims until the gate is met on whole frames."""
+    fp32, _ = job.graphs.fp32()
+    crops = cropped(job.sets, fp32)
+    pictures = [picture for one in crops for sample in one.samples for picture in (sample.image, sample.sharp)]
+    key = key_of(job.data, [one for one in pictures if one is not None], {}, job.arguments.method)
+    context = hashlib.sha256(json.dumps([plan.deform, plan.bias, *map(vars, plan.layers)]).encode()).hexdigest()
+    search = Search(job.graphs, plan, crops, Journal(job.cache, key, context), job.arguments.evaluations)
+    for aim in AIMS:
+        found = search.within(aim * job.arguments.max_psnr_drop)
+        result = replace(_measured(job, start, found), evaluations=search.evaluations)
+        if result.drop <= job.arguments.max_psnr_drop:
+            break
+    return result
+
+
+def _measured(job: Job, result: Result, plan: Plan) -> Result:
+    plan = corrected_only(plan)
+    model = job.graphs.int8(plan)
+    return replace(result, model=model, plan=plan, measured=[*result.measured, measured(model, "int8", job.sets)])
+
+
+def _settling(job: Job, plan: Plan, growing: Mapping[int, Ranges]) -> dict[int, float]:
+    """Number of calibration frames → PSNR to FP32 in dB, with the plan's layers and the ranges of so many frames."""
+    some = job.sets[0]
+    frames = [sample.image for sample in some.samples[:SETTLING_FRAMES]]
+    layers = observed_layers(job.graphs, plan)
+    found = {}
+    for count, ranges in growing.items():
+        with_few = with_ranges(plan, {layer.name: ranges[str(layer.activation.name)] for layer in layers}, keep=False)
+        outputs = outputs_of(job.graphs.quantised(with_few), frames)
+        found[count] = statistics.fmean(map(decibels, outputs, some.fp32[: len(frames)]))
+    return found

@@ -1,0 +1,63 @@
+"""One calibration: what it works on, and what comes of it."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from calibration.calibrate_options import Outputs
+from calibration.frames import Selection
+from calibration.graphs import Graphs
+from calibration.half_check import Offender
+from calibration.measuring import EvaluationSet, Measured
+from calibration.plan import Plan
+from runtime.frame import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What every step needs."""
+
+    arguments: argparse.Namespace
+    outputs: Outputs
+    data: bytes  # of the FP32 file
+    graphs: Graphs
+    selection: Selection
+    sets: list[EvaluationSet]
+
+    @property
+    def frames(self) -> list[Image]:
+        """Calibration frames in the order of choice."""
+        return [sample.image for sample in self.selection.calibration]
+
+    @property
+    def model_sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def cache(self) -> Path:
+        """Where ranges and results of searches are kept."""
+        folder: Path | None = self.arguments.cache
+        return folder or self.outputs.graph.parent / "calib"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A graph and how it was arrived at."""
+
+    model: ir.Model
+    plan: Plan | None  # None for FP16
+    half: list[Offender]
+    settling: Mapping[int, float]  # calibration frames → PSNR to FP32 in dB
+    evaluations: int
+    measured: list[list[Measured]]  # FP32, FP16 and, where asked for, INT8: one for each set
+
+    @property
+    def drop(self) -> float:
+        """dB lost in the mean of the set that loses most."""
+        return max(one.quality.drop_db for one in self.measured[-1])

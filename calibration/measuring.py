@@ -1,0 +1,103 @@
+"""The sets a graph is measured on, and what FP32, FP16 and INT8 reach on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from calibration.evaluate import Quality, decibels, drops, outputs_of, quality_of
+from calibration.frames import Sample
+from calibration.report_page import WorstFrame
+from export.passes.emulate_half import emulate_half
+from export.passes.graph_tools import copied
+from runtime.frame import Image
+
+CROP = 256  # pixels: the sides of what a search measures
+MOST_CROPS = 24  # of each set
+WORST = 3  # frames shown in the report
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationSet:
+    """Frames of one kind, with the FP32 graph's output of each."""
+
+    name: str
+    samples: list[Sample]
+    fp32: list[Image]
+
+    @property
+    def truth(self) -> bool:
+        """Whether the sharp frames are known."""
+        return any(sample.sharp is not None for sample in self.samples)
+
+
+def evaluation_set(name: str, samples: Sequence[Sample], fp32: ir.Model) -> EvaluationSet:
+    """Run the FP32 graph on the samples."""
+    return EvaluationSet(name, list(samples), outputs_of(fp32, [sample.image for sample in samples]))
+
+
+def cropped(sets: Sequence[EvaluationSet], fp32: ir.Model) -> list[EvaluationSet]:
+    """The same with fewer and smaller frames, from their middle: what hundreds of evaluations can afford."""
+    return [evaluation_set(one.name, [_crop(sample) for sample in _spread(one.samples)], fp32) for one in sets]
+
+
+def worst_mean_drop(model: ir.Model, sets: Sequence[EvaluationSet]) -> float:
+    """dB that the graph is worse than FP32 in the mean of a set, on the worst of the sets."""
+    return max(
+        statistics.fmean(drops(outputs_of(model, [sample.image for sample in one.samples]), one.fp32, one.samples))
+        for one in sets
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """One precision on one set."""
+
+    evaluated: EvaluationSet
+    precision: str
+    quality: Quality
+    outputs: list[Image]
+
+    def row(self) -> dict[str, Any]:
+        """A row of the report's table."""
+        return {"precision": self.precision, **dataclasses.asdict(self.quality)}
+
+    def worst(self) -> list[WorstFrame]:
+        """The frames that lose most, first the worst."""
+        one = self.evaluated
+        lost = drops(self.outputs, one.fp32, one.samples)
+        order = np.argsort(lost)[::-1][:WORST]
+        return [self._frame(int(place), lost[place]) for place in order]
+
+    def _frame(self, place: int, drop: float) -> WorstFrame:
+        sample, fp32, found = self.evaluated.samples[place], self.evaluated.fp32[place], self.outputs[place]
+        return WorstFrame(self.evaluated.name, sample.name, drop, decibels(found, fp32), fp32, found, sample.sharp)
+
+
+def measured(model: ir.Model | None, precision: str, sets: Sequence[EvaluationSet]) -> list[Measured]:
+    """Measure a graph, its FP16 rounding written out, on each set; None is FP32 itself."""
+    graph = None if model is None else emulate_half(copied(model))
+    results = []
+    for one in sets:
+        outputs = one.fp32 if graph is None else outputs_of(graph, [sample.image for sample in one.samples])
+        results.append(Measured(one, precision, quality_of(outputs, one.fp32, one.samples), outputs))
+    return results
+
+
+def _spread(samples: Sequence[Sample]) -> list[Sample]:
+    places = np.linspace(0, len(samples) - 1, min(MOST_CROPS, len(samples))).round().astype(int)
+    return [samples[place] for place in places]
+
+
+def _crop(sample: Sample) -> Sample:
+    height, width = sample.image.shape[:2]
+    top, left = max(0, height - CROP) // 2, max(0, width - CROP) // 2
+    part = (slice(top, top + CROP), slice(left, left + CROP))
+    sharp = None if sample.sharp is None else np.ascontiguousarray(sample.sharp[part])
+    return dataclasses.replace(sample, image=np.ascontiguousarray(sample.image[part]), sharp=sharp)

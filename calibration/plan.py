@@ -1,0 +1,156 @@
+"""The plan: which layer gets which precision, and why. A JSON file that people edit, reuse and fine-tune with."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.layers import Layer
+from calibration.quantise import Bias
+from edgedeblur import ExitCode, Failure
+
+SCHEMA = 1
+PRECISIONS = ("int8", "fp16", "fp32")
+INT8, FP16 = "int8", "fp16"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One layer's line in the plan."""
+
+    name: str
+    kind: str
+    precision: str  # int8, fp16 or fp32
+    range: float | None = None  # largest magnitude of its input that is represented; None: to be observed
+    macs: int = 0  # multiply-accumulates for a 720x1280 frame
+    cost_db: float | None = None  # PSNR it costs alone in INT8; None: not measured
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What calibration decided; `quantisation_plan.py` of the training stage reads the same file."""
+
+    preset: str
+    deform: str  # native or gather: the form of the graph the ranges were observed in
+    method: str
+    layers: tuple[Choice, ...]
+    model_sha256: str | None = None  # of the FP32 file; None: the ranges belong to the plan, as after fine-tuning
+    bias: Mapping[str, Sequence[float]] = field(default_factory=dict)  # layer → correction of its bias
+    fp32_nodes: tuple[str, ...] = ()
+
+    def int8(self) -> frozenset[str]:
+        """Names of the layers that are INT8."""
+        return frozenset(choice.name for choice in self.layers if choice.precision == INT8)
+
+    def corrections(self) -> Bias:
+        """Layer → (M,) float32 to add to its bias."""
+        return {name: np.asarray(values, np.float32) for name, values in self.bias.items()}
+
+    def to_bytes(self) -> bytes:
+        content = {"schema": SCHEMA, **asdict(self), "layers": [asdict(choice) for choice in self.layers]}
+        return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
+
+
+def default_choices(layers: Sequence[Layer], macs: Mapping[str, int]) -> tuple[Choice, ...]:
+    """Every layer in INT8 that has no reason against it."""
+    return tuple(
+        Choice(layer.name, layer.kind, FP16 if layer.kept else INT8, macs=macs.get(layer.name, 0), why=layer.kept)
+        for layer in layers
+    )
+
+
+def with_ranges(plan: Plan, ranges: Mapping[str, float], keep: bool) -> Plan:
+    """The plan with observed ranges (layer → magnitude); keep: those that it has already stand."""
+    layers = (
+        choice if keep and choice.range is not None else replace(choice, range=ranges.get(choice.name))
+        for choice in plan.layers
+    )
+    return replace(plan, layers=tuple(layers))
+
+
+def with_int8(plan: Plan, names: frozenset[str], why: str) -> Plan:
+    """The plan with exactly `names` in INT8; `why` is noted where that takes a layer out."""
+    return replace(plan, layers=tuple(_switched(choice, choice.name in names, why) for choice in plan.layers))
+
+
+def _switched(choice: Choice, int8: bool, why: str) -> Choice:
+    if int8 == (choice.precision == INT8):
+        return choice
+    return replace(choice, precision=INT8 if int8 else FP16, why="" if int8 else why)
+
+
+def read_plan(path: Path, layers: Sequence[Layer]) -> Plan:
+    """Read a plan and hold it against a graph's layers.
+
+    Raises Failure: USAGE when the file is missing, is no plan or names a layer that the graph lacks, naming the field.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        raise Failure(
+            f"the plan {path} cannot be read: {reason}; expected what calibrate writes beside its output"
+        ) from error
+    try:
+        plan = _plan(content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Failure(
+            f"{path} is no plan: {_reason(error)}; expected what calibrate writes beside its output"
+        ) from error
+    _check_names(path, plan, {layer.name for layer in layers})
+    return plan
+
+
+def _plan(content: Any) -> Plan:
+    if content["schema"] != SCHEMA:
+        raise ValueError(f"schema is {content['schema']!r}, expected {SCHEMA}")
+    choices = tuple(Choice(**line) for line in content["layers"])
+    for choice in choices:
+        _check_choice(choice)
+    names = [choice.name for choice in choices]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise ValueError(f"layer {min(twice)!r} stands there twice")
+    bias = {str(name): [float(value) for value in values] for name, values in content.get("bias", {}).items()}
+    foreign = sorted(set(bias) - set(names))
+    if foreign:
+        raise ValueError(f"bias of {foreign[0]!r}: the plan has no such layer")
+    fields = {key: content[key] for key in ("preset", "deform", "method")}
+    fp32 = tuple(str(name) for name in content.get("fp32_nodes", ()))
+    return Plan(layers=choices, model_sha256=content.get("model_sha256"), bias=bias, fp32_nodes=fp32, **fields)
+
+
+def _check_choice(choice: Choice) -> None:
+    if choice.precision not in PRECISIONS:
+        raise ValueError(
+            f"precision of {choice.name!r} is {choice.precision!r}, expected one of {', '.join(PRECISIONS)}"
+        )
+    number = choice.range
+    if number is not None and not (isinstance(number, int | float) and 0 <= number < math.inf):
+        raise ValueError(f"range of {choice.name!r} is {number!r}, expected a number from 0, or null")
+
+
+def _check_names(path: Path, plan: Plan, known: set[str]) -> None:
+    named = [choice.name for choice in plan.layers]
+    for name in named:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise Failure(f"{path} names the layer '{name}', which the model does not have{hint}")
+    missing = sorted(known - set(named))
+    if missing:
+        raise Failure(
+            f"{path} lacks the layer '{missing[0]}' and {len(missing) - 1} more; it is of another model", ExitCode.USAGE
+        )
+
+
+def _reason(error: Exception) -> str:
+    return f"there is no {error}" if isinstance(error, KeyError) else str(error)
