@@ -24,6 +24,11 @@ class PixelDependentFilter(nn.Module):
         self.offset = zero_convolution(channels, 2 * taps) if config.learn_offsets else None
         self.modulation = zero_convolution(channels, taps) if config.learn_modulation else None
 
+    @property
+    def is_deformable(self) -> bool:
+        """Whether anything depends on the pixel; else it is a plain convolution."""
+        return self.offset is not None or self.modulation is not None
+
     def sampling(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Offsets (B, 2k², H, W) in pixels, (y, x) per tap, and modulation (B, k², H, W) in [0, 2]."""
         batch, _, height, width = x.shape
@@ -34,7 +39,7 @@ class PixelDependentFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W). Returns (B, C, H, W)."""
-        if self.offset is None and self.modulation is None:
+        if not self.is_deformable:
             return self.filter(x)
         offset, modulation = self.sampling(x)
         half = self.filter.kernel_size[0] // 2
@@ -80,7 +85,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W). Returns (B, C, H, W)."""
-        return x + self.second(self.content_aware(torch.relu(self.first(x))))
+        return x + self.residual(x)
+
+    def residual(self, x: Tensor) -> Tensor:
+        """What the block adds to x: (B, C, H, W)."""
+        return self.second(self.content_aware(torch.relu(self.first(x))))
 
 
 def zero_convolution(channels: int, outputs: int) -> nn.Conv2d:

@@ -33,14 +33,23 @@ def deform_conv2d(
     kernel = (weight.shape[2], weight.shape[3])
     if torch.onnx.is_in_onnx_export():
         return _onnx_deform_conv(x, offset, mask, weight, bias, kernel, stride, padding, dilation, groups)
-    columns = _columns(x, offset, mask, kernel, stride, padding, dilation)  # (B, C·K, OH, OW)
+    columns = sampled_columns(x, offset, mask, kernel, stride, padding, dilation)  # (B, C·K, OH, OW)
     return functional.conv2d(columns, weight.flatten(2).flatten(1)[:, :, None, None], bias, groups=groups)
 
 
-def _columns(
-    x: Tensor, offset: Tensor, mask: Tensor, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+def sampled_columns(
+    x: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    kernel: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
 ) -> Tensor:
-    """Samples of every tap, times the mask: (B, C·K, OH, OW) with the tap running fastest, as in a flattened weight."""
+    """Samples of every tap, times the mask: what the weight of `deform_conv2d`, whose arguments these are, multiplies.
+
+    Returns (B, C·K, OH, OW) with the tap running fastest, as in a flattened weight. Raises ValueError as it does.
+    """
     batch, channels, height, width = x.shape
     taps = kernel[0] * kernel[1]
     offset_groups = mask.shape[1] // taps

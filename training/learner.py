@@ -14,6 +14,7 @@ from training import distributed
 from training.losses import deblurring_loss
 from training.muon import optimisers
 from training.network import SAPHNet
+from training.qat import fake_quantise
 from training.train_config import TrainConfig
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -35,6 +36,8 @@ class Learner:
         self.layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.network = SAPHNet(config.model).to(config.device)
         self.network.to(memory_format=self.layout)  # type: ignore[call-overload]  # missing in torch's own overloads
+        if config.plan is not None:
+            fake_quantise(self.network, config.plan)  # before it is copied: what is validated is quantised, too
         self.average = AveragedModel(self.network, multi_avg_fn=_warmed_average(config.ema))
         self.optimisers = optimisers(self.network, config.lr)
         self.device_type, self.half = torch.device(config.device).type, _HALF.get(config.amp)

@@ -26,6 +26,7 @@ from training.learner import Learner
 from training.meter import Meter, Step
 from training.metrics_table import append_row, drop_rows_after
 from training.progress import Progress
+from training.quantisation_plan import PLAN, QuantisationPlan, write_plan
 from training.run_state import RunState, check_same_run
 from training.schedule import Stage, learning_rate, stage_at, stages_of
 from training.train_config import TrainConfig
@@ -71,7 +72,7 @@ class Trainer:
         """
         board = Board(self.folder, self.state.step)
         with stop_on_interrupt() as stop, Progress(*self.done) as progress, board:
-            self._begin(crops)
+            self._begin(crops, board)
             while (stage := self._agree(stop)) is not None:
                 with contextlib.closing(self._batches(pairs, stage)) as batches:
                     while self._agree(stop) == stage:
@@ -92,14 +93,24 @@ class Trainer:
         if name == LAST:
             self.saved = self.state.step
 
-    def _begin(self, crops: list[Crop]) -> None:
+    def _begin(self, crops: list[Crop], board: Board) -> None:
         with distributed.together():
             if distributed.rank() == 0:
                 drop_rows_after(self.folder / "metrics.csv", self.state.step)
         self._ticked = self._saved_at = time.monotonic()
+        if self.config.plan is not None:
+            self._begin_quantised(self.config.plan, crops, board)
         if self.config.minutes is not None and not self.state.closing_s:
             crop_metrics(self.learner.averaged, crops, self.config.device)
             self.state.closing_s = time.monotonic() - self._ticked
+
+    def _begin_quantised(self, plan: QuantisationPlan, crops: list[Crop], board: Board) -> None:
+        """Measure the network quantised and not trained, once: as a validation, so that the best is never below it."""
+        if self.state.validated < 0:
+            self._validate(crops, board)
+        with distributed.together():
+            if distributed.rank() == 0 and not (self.folder / PLAN).exists():
+                write_plan(self.folder / PLAN, plan)
 
     def _agree(self, stop: list[bool]) -> Stage | None:
         """The stage that all processes go on with, None at the end; saves where it is time to, stops where asked to."""

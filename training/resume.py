@@ -8,6 +8,7 @@ from typing import Any
 
 from edgedeblur import Failure
 from training.checkpoint import LAST, PREVIOUS, read_checkpoint, read_newest, set_aside
+from training.quantisation_plan import QuantisationPlan, read_plan
 
 
 def newest_checkpoint(project: Path, name: str) -> Path | None:
@@ -55,6 +56,25 @@ def weights_of(path: Path, preset: str) -> dict[str, Any]:
             f"--init {path} is of preset {content['preset']}; expected {preset}, or give --preset {content['preset']}"
         )
     return dict(content["weights"])
+
+
+def plan_of(content: dict[str, Any] | None, path: Path | None, preset: str) -> QuantisationPlan | None:
+    """The plan that a run trains for: its own since it began, else the one in the file `path` (--qat), if any.
+
+    content: of the checkpoint of a run to go on with. Raises Failure (USAGE) where the file is wrong, as `read_plan`,
+    or has other layers or ranges than that run.
+    """
+    given = read_plan(path, preset) if path else None
+    if content is None:
+        return given
+    try:
+        plan = QuantisationPlan(content["training"]["run"]["plan"]["content"])
+    except (KeyError, TypeError):  # none, or an older version's run
+        plan = None
+    if given and (plan is None or plan.int8 != given.int8):
+        found = "trains for other layers or ranges" if plan else "was not begun with --qat"
+        raise Failure(f"the run to resume {found}; leave out --qat {path}, or start a new run with --init")
+    return plan
 
 
 def _check_later(path: Path, step: int, last: Path) -> None:

@@ -19,10 +19,12 @@ from training.device import usable_device
 from training.errors import explaining
 from training.learner import precision
 from training.loop import Trainer
-from training.resume import name_of, newest_checkpoint, read_run, weights_of
+from training.qat import add_to_biases
+from training.quantisation_plan import PLAN, QuantisationPlan
+from training.resume import name_of, newest_checkpoint, plan_of, read_run, weights_of
 from training.run_folder import alone_in, new_folder
 from training.train_config import TrainConfig
-from training.train_options import add_arguments, check_arguments
+from training.train_options import QAT_RATE, RATE, add_arguments, check_arguments
 
 __all__ = ["add_arguments", "run"]
 
@@ -41,10 +43,13 @@ def _train(arguments: argparse.Namespace, device: str, held: contextlib.ExitStac
         if checkpoint:
             held.enter_context(alone_in(checkpoint.parent))  # before it is read: a live run may write a later one
         content = read_run(checkpoint) if checkpoint else None
+        plan = plan_of(content, arguments.qat, arguments.preset)
+        if plan and not content and not arguments.init:
+            raise Failure("--qat trains weights that calibrate has seen; give them with --init FILE.pt")
         weights = weights_of(arguments.init, arguments.preset) if arguments.init and not checkpoint else None
         pairs, validation = open_pairs(arguments.data, arguments.patch[-1], arguments.val_data, arguments.variant)
         name = name_of(content, checkpoint.parent) if checkpoint and content else _name(arguments)
-        config = _config(arguments, identity(pairs), identity(validation), name, device)
+        config = _config(arguments, identity(pairs), identity(validation), name, device, plan)
         crops = validation_crops(validation, config.patch, config.seed, config.validation_crops)
     if arguments.data is None:
         print("no --data: training on dead-leaves pictures; give a folder for weights worth using", file=sys.stderr)
@@ -52,11 +57,13 @@ def _train(arguments: argparse.Namespace, device: str, held: contextlib.ExitStac
     with distributed.together():
         trainer = Trainer(config, folder, content)
         if weights:
-            _start_from(trainer, weights, arguments.init)
+            _start_from(trainer, weights, arguments.init, plan)
     print(_headline(trainer), file=sys.stderr)
     metrics = _fit(trainer, pairs, crops)
     if metrics:
         print(f"PSNR {metrics['psnr']:.3f} dB (blurred {metrics['psnr_blurred']:.3f}), SSIM {metrics['ssim']:.4f}")
+    if plan:
+        print(_how_to_calibrate(trainer), file=sys.stderr)
     print(folder / "best.pt")
     return ExitCode.OK
 
@@ -69,6 +76,14 @@ def _headline(trainer: Trainer) -> str:
     if not trainer.finished:
         return line
     return f"{line}\nthis run is finished; raise {'--minutes' if timed else '--steps'} to go on"
+
+
+def _how_to_calibrate(trainer: Trainer) -> str:
+    best, plan = trainer.folder / "best.pt", trainer.folder / PLAN
+    return (
+        f"best PSNR with INT8 {trainer.state.best:.3f} dB; step 0 in metrics.csv is before training; go on with\n"
+        f"  edgedeblur export {best}\n  edgedeblur calibrate {best.with_suffix('.onnx')} --plan {plan} --data …"
+    )
 
 
 def _fit(trainer: Trainer, pairs: Pairs, crops: list[Crop]) -> dict[str, float]:
@@ -90,7 +105,14 @@ def _where_to_go_on(trainer: Trainer) -> str:
     return f"{found}; go on with --resume {last} and the same options, but without --name and --init"
 
 
-def _config(arguments: argparse.Namespace, data: str, validation_data: str, name: str, device: str) -> TrainConfig:
+def _config(
+    arguments: argparse.Namespace,
+    data: str,
+    validation_data: str,
+    name: str,
+    device: str,
+    plan: QuantisationPlan | None,
+) -> TrainConfig:
     *smaller, patch = arguments.patch
     if arguments.batch < distributed.size():
         raise Failure(
@@ -103,7 +125,7 @@ def _config(arguments: argparse.Namespace, data: str, validation_data: str, name
         steps=arguments.steps,
         batch=arguments.batch,
         patch=patch,
-        lr=arguments.lr,
+        lr=arguments.lr or (QAT_RATE if plan else RATE),
         seed=arguments.seed,
         workers=arguments.workers,
         ema=arguments.ema,
@@ -118,11 +140,12 @@ def _config(arguments: argparse.Namespace, data: str, validation_data: str, name
         compile=arguments.compile,
         validation_data=validation_data,
         name=name,
+        plan=plan.for_trained_weights() if plan else None,
     )
 
 
 def _name(arguments: argparse.Namespace) -> str:
-    return str(arguments.name or arguments.preset)
+    return str(arguments.name or f"{arguments.preset}{'-qat' if arguments.qat else ''}")
 
 
 def _checkpoint_to_resume(arguments: argparse.Namespace) -> Path | None:
@@ -147,8 +170,10 @@ def _new_folder(project: Path, name: str) -> Iterator[Path]:
             folder.rmdir()  # only succeeds while it is empty
 
 
-def _start_from(trainer: Trainer, weights: dict[str, Any], path: Path) -> None:
+def _start_from(trainer: Trainer, weights: dict[str, Any], path: Path, plan: QuantisationPlan | None) -> None:
     try:
         trainer.learner.start_from(weights)
     except RuntimeError as error:
         raise Failure(f"--init {path} does not fit this version's network: {error}", ExitCode.MODEL) from error
+    for network in (trainer.learner.network, trainer.learner.averaged):
+        add_to_biases(network, plan.bias if plan else {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from training.config import ModelConfig
+from training.quantisation_plan import QuantisationPlan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,3 +33,4 @@ class TrainConfig:
     compile: bool = False
     validation_data: str = ""  # identity of what is validated on
     name: str = ""  # as asked for; the folder may have got a number
+    plan: QuantisationPlan | None = None  # of the INT8 layers that the weights are trained for

@@ -9,6 +9,8 @@ from pathlib import Path
 from edgedeblur import Failure
 from training.config import PRESETS
 
+RATE, QAT_RATE = 1e-3, 3e-5  # from nothing; and from weights that are good already, and must not be left far behind
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `edgedeblur train`."""
@@ -17,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_machine_arguments(parser.add_argument_group("machine"))
     run = parser.add_argument_group("run")
     run.add_argument("--project", type=Path, default=Path("runs/train"), help="folder of runs")
-    run.add_argument("--name", help="folder of this run; taken names get a number (default: the preset)")
+    run.add_argument(
+        "--name", help="folder of this run; taken names get a number (default: the preset, with --qat PRESET-qat)"
+    )
     run.add_argument(
         "--resume", metavar="auto|FILE", help="go on from a last.pt; auto: of the newest run of this name, if any"
     )
@@ -52,6 +56,12 @@ def _add_data_arguments(data: argparse._ArgumentGroup) -> None:
 def _add_optimisation_arguments(model: argparse._ArgumentGroup) -> None:
     model.add_argument("--preset", choices=PRESETS, default="edge-n", help="network; see `edgedeblur presets`")
     model.add_argument("--init", type=Path, metavar="FILE.pt", help="start from the weights of another run")
+    model.add_argument(
+        "--qat",
+        type=Path,
+        metavar="PLAN.json",
+        help="train the weights of --init for INT8, as the plan that calibrate wrote of them has it",
+    )
     length = model.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, default=100_000, help="optimiser steps of the whole run")
     length.add_argument(
@@ -63,7 +73,9 @@ def _add_optimisation_arguments(model: argparse._ArgumentGroup) -> None:
     model.add_argument(
         "--batch", type=int, default=16, help="crops a step, on all GPUs together; smaller --patch sides get more"
     )
-    model.add_argument("--lr", type=float, default=1e-3, help="peak learning rate; cosine to 1e-6")
+    model.add_argument(
+        "--lr", type=float, help=f"peak learning rate; cosine to 1e-6 (default: {RATE:g}, with --qat {QAT_RATE:g})"
+    )
     model.add_argument(
         "--ema", type=float, default=0.999, help="decay of the averaged weights, which are the ones saved for use"
     )
