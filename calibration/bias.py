@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from calibration.layers import DEFORMED, LINEAR, SKIP, Layer
 from calibration.observe import Activation, watch
-from calibration.quantise import LEVELS, along, levels_of, scale_of
+from calibration.quantise import LEVELS, LOWEST, along, levels_of, scale_of
 from runtime.frame import Image
 
 Means = NDArray[np.float64]  # (C,): of one activation's channels
@@ -63,7 +63,7 @@ def _has_bias(layer: Layer) -> bool:
 
 def _rounded(values: Activation, largest: float) -> Activation:
     scale = np.float32(scale_of(largest))
-    rounded: Activation = np.clip(np.rint(values / scale), -LEVELS, LEVELS) * scale
+    rounded: Activation = np.clip(np.rint(values / scale), LOWEST, LEVELS) * scale
     return rounded
 
 

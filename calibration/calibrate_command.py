@@ -41,7 +41,8 @@ def _job(arguments: argparse.Namespace, outputs: Outputs) -> Job:
     data = read_model_bytes(arguments.model)
     model = _canonical(model_from_bytes(data, arguments.model), arguments.model)
     least = smallest_size(model.metadata_props)
-    selection = choose_frames(arguments.data, arguments.frames, EVALUATION, least)
+    held_out = 0 if arguments.eval else EVALUATION
+    selection = choose_frames(arguments.data, arguments.frames, held_out, least)
     _check_content(arguments.data, selection)
     graphs = Graphs(model, arguments.deform)
     return Job(arguments, outputs, data, graphs, selection, _sets(arguments, selection, graphs, least))

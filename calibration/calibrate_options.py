@@ -46,14 +46,12 @@ class Outputs:
 
     graph: Path
 
-    @property
-    def plan(self) -> Path:
-        return self.graph.with_suffix(".plan.json")
-
-    def reports(self, passed: bool) -> tuple[Path, Path]:
-        """JSON and HTML; what tells of a refusal leaves the report of a graph that is there alone."""
-        stem = ".report" if passed else ".refused"
-        return self.graph.with_suffix(f"{stem}.json"), self.graph.with_suffix(f"{stem}.html")
+    def beside(self, passed: bool) -> tuple[Path, Path, Path]:
+        """Plan, report as JSON and as HTML; what tells of a refusal leaves the files of a graph that is there alone."""
+        names = ("plan.json", "report.json", "report.html")
+        refused = "" if passed else "refused."
+        plan, as_json, as_page = (self.graph.with_suffix(f".{refused}{name}") for name in names)
+        return plan, as_json, as_page
 
 
 def checked(arguments: argparse.Namespace) -> Outputs:
@@ -68,7 +66,7 @@ def checked(arguments: argparse.Namespace) -> Outputs:
         raise Failure("--plan says which layers are INT8; expected no --precision fp16 beside it")
     outputs = Outputs(arguments.output or arguments.model.with_suffix(f".{arguments.precision}.onnx"))
     check_onnx_output(outputs.graph, arguments.model, arguments.force)
-    for path in (outputs.plan, *outputs.reports(True)):
+    for path in outputs.beside(True):
         if _there(path) and not arguments.force:
             raise Failure(f"{path} is there already; give another name, or add --force to write over it")
     return outputs

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from calibration.describing import frames_part, quality_part, report_of
@@ -23,18 +22,20 @@ DEAREST = 3  # layers named in a refusal
 def finish(job: Job, result: Result) -> None:
     """Write all files or none, and say what was reached.
 
-    Raises Failure: QUALITY when more is lost than allowed (only the report of that is written then), ENVIRONMENT.
+    Raises Failure: QUALITY when more is lost than allowed (then only what tells of it is written), ENVIRONMENT.
     """
     passed = result.drop <= job.arguments.max_psnr_drop
     report = _report(job, result, passed)
-    worst = [frame for one in result.measured[-1] for frame in one.worst()]
-    as_json, as_page = job.outputs.reports(passed)
+    worst = [frame for one in result.measured[-1] for frame in one.worst]
+    plan, as_json, as_page = job.outputs.beside(passed)
     files = {as_json: report_bytes(report), as_page: report_page(report, worst).encode()}
+    if result.plan:
+        files[plan] = result.plan.to_bytes()
     try:
         job.outputs.graph.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(job.outputs.graph, error) from error
-    write_whole({**files, **_graph_files(job, result)} if passed else files)
+    write_whole({**files, job.outputs.graph: _graph_bytes(job, result)} if passed else files)
     _tell(job, result)
     if not passed:
         raise _refusal(job, result)
@@ -57,11 +58,10 @@ def _report(job: Job, result: Result, passed: bool) -> dict[str, Any]:
     )
 
 
-def _graph_files(job: Job, result: Result) -> dict[Path, bytes]:
+def _graph_bytes(job: Job, result: Result) -> bytes:
     made = {"method": job.arguments.method, "frames": len(job.frames), "drop_db": round(result.drop, 4)}
     result.model.metadata_props[CALIBRATION_KEY] = json.dumps(made)
-    files = {job.outputs.graph: model_bytes(result.model)}
-    return {**files, job.outputs.plan: result.plan.to_bytes()} if result.plan else files
+    return model_bytes(result.model)
 
 
 def _tell(job: Job, result: Result) -> None:
@@ -81,10 +81,11 @@ def _share(macs: Mapping[str, Any]) -> float:
 def _refusal(job: Job, result: Result) -> Failure:
     named = ", ".join(f"{choice.name} ({choice.cost_db:.3f} dB)" for choice in _dearest(result))
     most = f"; most is lost by {named}" if named else ""
+    *_, page = job.outputs.beside(passed=False)
     return Failure(
         f"the {job.arguments.precision.upper()} graph loses {result.drop:.3f} dB; expected at most "
         f"{job.arguments.max_psnr_drop:g} dB{most}; {job.outputs.graph} was not written, "
-        f"{job.outputs.reports(False)[1]} says more",
+        f"{page} says more",
         ExitCode.QUALITY,
     )
 

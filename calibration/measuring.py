@@ -62,22 +62,11 @@ class Measured:
     evaluated: EvaluationSet
     precision: str
     quality: Quality
-    outputs: list[Image]
+    worst: list[WorstFrame]  # the frames that lose most, first the worst; of other frames no output is held
 
     def row(self) -> dict[str, Any]:
         """A row of the report's table."""
         return {"precision": self.precision, **dataclasses.asdict(self.quality)}
-
-    def worst(self) -> list[WorstFrame]:
-        """The frames that lose most, first the worst."""
-        one = self.evaluated
-        lost = drops(self.outputs, one.fp32, one.samples)
-        order = np.argsort(lost)[::-1][:WORST]
-        return [self._frame(int(place), lost[place]) for place in order]
-
-    def _frame(self, place: int, drop: float) -> WorstFrame:
-        sample, fp32, found = self.evaluated.samples[place], self.evaluated.fp32[place], self.outputs[place]
-        return WorstFrame(self.evaluated.name, sample.name, drop, decibels(found, fp32), fp32, found, sample.sharp)
 
 
 def measured(model: ir.Model | None, precision: str, sets: Sequence[EvaluationSet]) -> list[Measured]:
@@ -86,8 +75,19 @@ def measured(model: ir.Model | None, precision: str, sets: Sequence[EvaluationSe
     results = []
     for one in sets:
         outputs = one.fp32 if graph is None else outputs_of(graph, [sample.image for sample in one.samples])
-        results.append(Measured(one, precision, quality_of(outputs, one.fp32, one.samples), outputs))
+        quality = quality_of(outputs, one.fp32, one.samples)
+        results.append(Measured(one, precision, quality, _worst(one, outputs)))
     return results
+
+
+def _worst(one: EvaluationSet, outputs: Sequence[Image]) -> list[WorstFrame]:
+    lost = drops(outputs, one.fp32, one.samples)
+    frames = []
+    for place in np.argsort(lost)[::-1][:WORST]:
+        sample, fp32, found = one.samples[place], one.fp32[place], outputs[place]
+        apart = decibels(found, fp32)
+        frames.append(WorstFrame(one.name, sample.name, lost[place], apart, fp32, found, sample.sharp))
+    return frames
 
 
 def _spread(samples: Sequence[Sample]) -> list[Sample]:

@@ -15,7 +15,8 @@ import onnx_ir as ir
 from calibration.layers import LINEAR, SKIP, Layer
 from export.passes.model_file import PRECISION_KEY
 
-LEVELS = 127  # symmetric INT8: -127 … 127
+LEVELS = 127  # symmetric INT8: weights are -127 … 127
+LOWEST = -128  # where QuantizeLinear clips an activation: it and TensorRT use all of INT8
 # Scales end as FP16, whose smallest normal number this is; the weights are quantised with what is left of them there.
 SMALLEST_SCALE = np.float16(2.0**-14)
 LARGEST_SCALE = np.finfo(np.float16).max

@@ -22,32 +22,30 @@ class Search:
     """Measures plans on small crops, remembering every result, on the disk too."""
 
     def __init__(self, graphs: Graphs, plan: Plan, crops: Sequence[EvaluationSet], journal: Journal, most: int) -> None:
-        """plan: with all ranges. most: graphs measured at the most."""
+        """Measures what layers cost alone, the largest first, as far as evaluations reach.
+
+        plan: with all ranges. most: graphs measured at the most.
+        """
         self._graphs, self._plan, self._crops, self._journal = graphs, plan, crops, journal
         self._candidates = [choice for choice in plan.layers if choice.name in searched(graphs)]
         self._most = most
         self._drop = Bounded(self._measure, most)
         self._progress = Progress("measuring layers", min(len(self._candidates) + RESERVED, most))
-        self._costs: dict[str, float] = {}
+        by_size = sorted(self._candidates, key=lambda choice: -choice.macs)
+        self._costs = costs_alone([choice.name for choice in by_size], self._drop, RESERVED)
 
     @property
     def evaluations(self) -> int:
         """Graphs measured so far."""
         return self._most - self._drop.left
 
-    def with_costs(self, plan: Plan) -> Plan:
-        """`plan` with what each layer costs alone, as far as evaluations reach; the largest layers come first."""
-        by_size = sorted(self._candidates, key=lambda choice: -choice.macs)
-        self._costs = costs_alone([choice.name for choice in by_size], self._drop, RESERVED)
-        layers = (replace(choice, cost_db=self._costs.get(choice.name)) for choice in plan.layers)
-        return replace(plan, layers=tuple(layers))
-
     def within(self, budget: float) -> Plan:
         """The plan with as much in INT8 as the search found to stay within `budget` dB."""
         names = smallest_high_precision(self._candidates, self._costs, self._drop, budget)
         self._progress.close()
         kept = without_idle_skips(self._graphs.layers, names)
-        return with_int8(self.with_costs(self._plan), kept, GIVEN_UP)
+        layers = (replace(choice, cost_db=self._costs.get(choice.name)) for choice in self._plan.layers)
+        return with_int8(replace(self._plan, layers=tuple(layers)), kept, GIVEN_UP)
 
     def _measure(self, names: Names) -> float:
         what = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()

@@ -243,8 +243,10 @@ def test_a_refusal_leaves_a_good_file_alone_and_says_what_costs_most(
     message = capsys.readouterr().err
     assert re.search(r"loses [0-9.]+ dB; expected at most 0 dB; most is lost by \S+ \([0-9.]+ dB\)", message)
     assert {path: path.read_bytes() for path in kept} == kept
-    refused = json.loads(output.with_suffix(".refused.json").read_text())
+    refused = json.loads(output.with_suffix(".refused.report.json").read_text())
     assert not refused["passed"]
+    assert output.with_suffix(".refused.plan.json").exists(), "what fine-tuning starts from"
+    assert output.with_suffix(".refused.report.html").exists()
     assert "not written" in message
 
 
