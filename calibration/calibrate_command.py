@@ -70,6 +70,8 @@ def _canonical(model: ir.Model, path: Path) -> ir.Model:
             "without --deform (calibrate has its own --deform)",
             ExitCode.MODEL,
         )
+    if any(node.op_type == "QuantizeLinear" for node in model.graph):
+        raise Failure(f"{path} is quantised already; expected the FP32 file it was made of", ExitCode.MODEL)
     return model
 
 

@@ -31,7 +31,7 @@ def headline(report: Report) -> Iterator[Element]:
         _tile(f"{report['budget_db']:g} dB", "allowed"),
         _tile(f"{worst} dB", "lost on the worst frame", *of_worst),
         _tile(f"{share:.1%}", "of multiply-accumulates in INT8"),
-        _tile(counted(len(report["half"]), "node"), "kept in FP32"),
+        _tile(counted(len(report["half"]), "node"), "with values that FP16 cannot hold: FP32"),
     )
     yield tag("div", *tiles, class_="tiles")
     if not report["passed"]:

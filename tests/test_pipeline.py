@@ -1,4 +1,4 @@
-"""The whole pipeline with the files it makes: train → val → export → calibrate → build → inspect → run."""
+"""The whole pipeline with the files it makes: train → val → export → calibrate → fine-tune → build → inspect → run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,14 @@ def test_from_training_to_sharp_frames(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["inspect", str(engine)]) == 0
     assert "fp16" in capsys.readouterr().out
 
-    for made in (model, int8):
+    tuned = run / "edge-n-qat" / "best.pt"
+    qat = ["--init", str(checkpoint), "--qat", str(int8.with_suffix(".plan.json")), "--data", str(pairs)]
+    assert main(["train", *tiny, *qat, "--workers", "0", "--project", str(run)]) == 0
+    assert main(["export", str(tuned), "-o", str(tmp_path / "tuned.onnx")]) == 0
+    same_plan = ["--plan", str(tuned.with_name("plan.json")), "--max-psnr-drop", "5"]
+    assert main(["calibrate", str(tmp_path / "tuned.onnx"), "--data", str(pairs / "blur"), *same_plan]) == 0
+
+    for made in (model, int8, tmp_path / "tuned.int8.onnx"):
         output = tmp_path / f"{made.stem}.mp4"
         assert main(["run", "test://96x64", str(output), "--model", str(made), "--frames", "5"]) == 0
         with av.open(str(output)) as video:

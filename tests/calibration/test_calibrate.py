@@ -59,6 +59,14 @@ def album(tmp_path: Path) -> Path:
     return folder
 
 
+def write_relabelled(source: Path, path: Path, changes: dict[str, str] | None) -> None:
+    """A copy with other metadata; None: without any."""
+    model = onnx.load(source)
+    about = {item.key: item.value for item in model.metadata_props}
+    onnx.helper.set_model_props(model, {} if changes is None else {**about, **changes})
+    onnx.save(model, path)
+
+
 def report_of(output: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(output.with_suffix(".report.json").read_text())
     return content
@@ -295,6 +303,9 @@ def test_frames_of_several_sizes(small: Path, album: Path, tmp_path: Path) -> No
         (["{model}", "--data", "{tmp}/tiny"], 4, "tiny.png"),
         (["{model}", "--data", "test://640x360", "--frames", "100000"], 2, "too many to hold"),
         (["{int8}", "--data", SOURCE], 5, "is precision int8"),
+        (["{tmp}/fp16.onnx", "--data", SOURCE], 5, "is precision fp16"),
+        (["{tmp}/relabelled.onnx", "--data", SOURCE], 5, "is quantised already"),
+        (["{tmp}/foreign.onnx", "--data", SOURCE], 5, "not one that edgedeblur made"),
         (["{tmp}/none.onnx", "--data", SOURCE], 5, "does not exist"),
         (["{tmp}/noise.onnx", "--data", SOURCE], 5, "not a valid ONNX model"),
         (["{model}", "--data", "{tmp}/nothing"], 4, "nothing"),
@@ -318,6 +329,12 @@ def test_mistakes(
     cv2.imwrite(str(tmp_path / "tiny" / "tiny.png"), np.zeros((5, 9, 3), np.uint8))
     (tmp_path / "taken.plan.json").write_text("{}")
     (tmp_path / "noise.onnx").write_bytes(b"noise")
+    for name, source, changes in (
+        ("fp16", small, {"edgedeblur.precision": "fp16"}),
+        ("relabelled", quantised, {"edgedeblur.precision": "fp32", "edgedeblur.deform": "native"}),
+        ("foreign", small, None),
+    ):
+        write_relabelled(source, tmp_path / f"{name}.onnx", changes)
     names = {"model": small, "int8": quantised, "tmp": tmp_path, "gather": WEIGHTS / "edge-n.gather.onnx"}
     kept = {name: names[name].read_bytes() for name in ("model", "int8")}
     filled = [word.format(**names) for word in words]
