@@ -8,13 +8,13 @@ from pathlib import Path
 import onnx_ir as ir
 
 from calibration.calibrate_options import Outputs, add_arguments, checked
-from calibration.deciding import half_offenders
+from calibration.decide.int8 import int8_result
+from calibration.decide.starting import half_offenders
 from calibration.finishing import finish
-from calibration.frames import Selection, choose_frames, evaluation_frames
-from calibration.graphs import Graphs
-from calibration.int8 import int8_result
+from calibration.frames.choose import Selection, choose_frames, evaluation_frames
+from calibration.graph.forms import Graphs
 from calibration.job import Job, Result
-from calibration.measuring import EvaluationSet, evaluation_set, measured
+from calibration.measure.sets import EvaluationSet, evaluation_set, measured
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import DEFORM_KEY, PRECISION_KEY, model_from_bytes, read_model_bytes, smallest_size
 from runtime.camera_source import without_credentials

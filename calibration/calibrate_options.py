@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.ranges import METHODS
+from calibration.observers.ranges import METHODS
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import check_onnx_output
 from export.passes.whole_files import check_regular

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from calibration.describing import frames_part, quality_part, report_of
+from calibration.decide.plan import INT8, Choice
 from calibration.job import Job, Result
-from calibration.plan import INT8, Choice
-from calibration.report import report_bytes
-from calibration.report_page import report_page
+from calibration.report.as_json import report_bytes
+from calibration.report.content import frames_part, quality_part, report_of
+from calibration.report.page import report_page
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import CALIBRATION_KEY, model_bytes
 from export.passes.whole_files import cannot_write, write_whole

@@ -11,11 +11,11 @@ from pathlib import Path
 import onnx_ir as ir
 
 from calibration.calibrate_options import Outputs
-from calibration.frames import Selection
-from calibration.graphs import Graphs
-from calibration.half_check import Offender
-from calibration.measuring import EvaluationSet, Measured
-from calibration.plan import Plan
+from calibration.decide.plan import Plan
+from calibration.frames.choose import Selection
+from calibration.graph.forms import Graphs
+from calibration.graph.half_check import Offender
+from calibration.measure.sets import EvaluationSet, Measured
 from runtime.frame import Image
 
 

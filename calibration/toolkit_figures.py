@@ -10,9 +10,9 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 
-from calibration.compute import macs_by_precision
-from calibration.evaluate import decibels, drops, outputs_of
-from calibration.measuring import EvaluationSet
+from calibration.graph.compute import macs_by_precision
+from calibration.measure.quality import decibels, drops, outputs_of
+from calibration.measure.sets import EvaluationSet
 from export.passes.emulate_half import emulate_half
 from export.passes.fix_size import fix_size
 from export.passes.graph_tools import copied

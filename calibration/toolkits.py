@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from calibration.frames import evaluation_frames
-from calibration.graphs import Graphs
-from calibration.layers import SKIP, Layer
-from calibration.measuring import evaluation_set
+from calibration.frames.choose import evaluation_frames
+from calibration.graph.forms import Graphs
+from calibration.graph.layers import SKIP, Layer
+from calibration.measure.sets import evaluation_set
 from calibration.toolkit_figures import HEADS, SET_HEADS, figures, one_line
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import load_model, model_bytes, read_model_bytes, smallest_size
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def frames_of_one_size(uri: str) -> list[Image]:
-    """All frames of a source. Raises Failure (SOURCE) unless they are of one size: histograms of both toolkits are."""
+    """All frames of a source. Raises Failure (SOURCE) unless all have one size, as the toolkits' histograms ask."""
     frames = [frame.image for frame in frames_of(open_source(uri))]
     sizes = sorted({frame.shape[:2] for frame in frames})
     if len(sizes) != 1:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from calibration.bias import corrections
-from calibration.graphs import Graphs
-from calibration.layers import DEFORMED, SKIP, Layer, find_layers
-from calibration.observe import watch
-from calibration.quantise import quantise
+from calibration.graph.bias import corrections
+from calibration.graph.forms import Graphs
+from calibration.graph.layers import DEFORMED, SKIP, Layer, find_layers
+from calibration.graph.quantise import quantise
+from calibration.observers.watch import watch
 from export.passes.model_file import load_model
 from tests.calibration.small_graphs import frames, loaded, residual_graph
 

@@ -15,10 +15,10 @@ import onnx_ir as ir
 import pytest
 
 import edgedeblur
-from calibration.compute import macs_by_precision
-from calibration.evaluate import decibels
-from calibration.measuring import EvaluationSet, worst_mean_drop
-from calibration.observe import open_session
+from calibration.graph.compute import macs_by_precision
+from calibration.measure.quality import decibels
+from calibration.measure.sets import EvaluationSet, worst_mean_drop
+from calibration.observers.watch import open_session
 from export.passes.emulate_half import emulate_half
 from export.passes.model_file import load_model
 from tests.calibration.small_graphs import frame_model, frames, residual_graph, weights
@@ -170,7 +170,7 @@ def test_an_interrupted_search_goes_on(
         done.append(1)
         return worst_mean_drop(model, sets)
 
-    monkeypatch.setattr("calibration.search.worst_mean_drop", counting)
+    monkeypatch.setattr("calibration.decide.search.worst_mean_drop", counting)
     words = (small, "--data", album, "--max-psnr-drop", 5, "-o", tmp_path / "out.onnx")
     assert calibrate(*words) == 130
     assert not list(tmp_path.glob("out*"))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calibration.candidates import Candidates
+from calibration.frames.candidates import Candidates
 from runtime.frame import Frame, Image
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calibration.coverage import Features, farthest_first, features_of, half_luma, reasons, spread
+from calibration.frames.coverage import Features, farthest_first, features_of, half_luma, reasons, spread
 from runtime.frame import Image
 
 PLAIN = Features(sharpness=5.0, brightness=100.0, contrast=40.0, motion=3.0)

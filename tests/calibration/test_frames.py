@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calibration import frames as calibration_frames
-from calibration.frames import Sample, Selection, choose_frames, evaluation_frames
+from calibration.frames import choose as calibration_frames
+from calibration.frames.choose import Sample, Selection, choose_frames, evaluation_frames
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Image
 

@@ -7,13 +7,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from calibration.evaluate import decibels
-from calibration.frames import Sample
-from calibration.graphs import Graphs
-from calibration.half_check import offenders
-from calibration.measuring import EvaluationSet, measured
-from calibration.observe import open_session
-from calibration.plan import Choice, Plan
+from calibration.decide.plan import Choice, Plan
+from calibration.frames.choose import Sample
+from calibration.graph.forms import Graphs
+from calibration.graph.half_check import offenders
+from calibration.measure.quality import decibels
+from calibration.measure.sets import EvaluationSet, measured
+from calibration.observers.watch import open_session
 from export.passes.emulate_half import emulate_half
 from tests.calibration.small_graphs import frames, loaded, residual_graph, weights
 

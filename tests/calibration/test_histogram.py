@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calibration.histogram import BINS, CHUNK, NARROWEST, Histogram
+from calibration.observers.histogram import BINS, CHUNK, NARROWEST, Histogram
 
 # 2**-150 of a bin is where a value counts as zero: the doc says so, and these stay clear of it.
 VALUES = st.lists(st.floats(-1e4, 1e4, width=32, allow_subnormal=False) | st.just(0.0), max_size=100)

@@ -9,9 +9,9 @@ import onnx
 import onnx_ir as ir
 from onnx import helper
 
-from calibration.compute import macs_by_precision, sizes_of
-from calibration.graphs import Graphs
-from calibration.layers import (
+from calibration.graph.compute import macs_by_precision, sizes_of
+from calibration.graph.forms import Graphs
+from calibration.graph.layers import (
     DEFORM_NATIVE,
     DEFORMED,
     FIRST,

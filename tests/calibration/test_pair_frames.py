@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration.pair_frames import open_frames
+from calibration.frames.pairs import open_frames
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame
 from runtime.sources import frames_of

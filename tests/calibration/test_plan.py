@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from calibration.layers import Layer, find_layers
-from calibration.plan import Plan, default_choices, read_plan, with_int8, with_ranges
+from calibration.decide.plan import Plan, default_choices, read_plan, with_int8, with_ranges
+from calibration.graph.layers import Layer, find_layers
 from edgedeblur import Failure
 from tests.calibration.small_graphs import loaded, residual_graph
 

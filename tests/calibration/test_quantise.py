@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from calibration.compute import macs_by_precision
-from calibration.layers import Layer, find_layers
-from calibration.observe import open_session, watch
-from calibration.quantise import LEVELS, SMALLEST_SCALE, along, levels_of, quantise, scale_of
+from calibration.graph.compute import macs_by_precision
+from calibration.graph.layers import Layer, find_layers
+from calibration.graph.quantise import LEVELS, SMALLEST_SCALE, along, levels_of, quantise, scale_of
+from calibration.observers.watch import open_session, watch
 from export.passes.half import to_half
 from tests.calibration.small_graphs import frames, loaded, residual_graph, weights
 

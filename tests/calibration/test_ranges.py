@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from calibration.histogram import Histogram
-from calibration.quantise import LEVELS
-from calibration.ranges import METHODS, entropy, minmax, mse, percentile
+from calibration.graph.quantise import LEVELS
+from calibration.observers.histogram import Histogram
+from calibration.observers.ranges import METHODS, entropy, minmax, mse, percentile
 
 Values = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], Values]

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.charts import settling_line, shares_bar, signed_bar
-from calibration.crops import amplified_difference, worst_region
-from calibration.markup import html_text, number, tag
-from calibration.report import report_bytes
-from calibration.report_page import AMPLIFIED, SIDE, WorstFrame, report_page
+from calibration.report.as_json import report_bytes
+from calibration.report.charts import settling_line, shares_bar, signed_bar
+from calibration.report.crops import amplified_difference, worst_region
+from calibration.report.markup import html_text, number, tag
+from calibration.report.page import AMPLIFIED, SIDE, WorstFrame, report_page
 from runtime.frame import Image
 
 HOSTILE = '<script>alert(1)</script>&".png'

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration.plan import Choice
-from calibration.sensitivity import Bounded, OutOfEvaluations, costs_alone, smallest_high_precision
+from calibration.decide.plan import Choice
+from calibration.decide.sensitivity import Bounded, OutOfEvaluations, costs_alone, smallest_high_precision
 
 LAYERS = st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 100)), min_size=1, max_size=8)
 

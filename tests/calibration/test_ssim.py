@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from calibration.ssim import BAND, ssim
+from calibration.measure.ssim import BAND, ssim
 from runtime.frame import Image
 
 

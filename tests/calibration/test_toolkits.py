@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 import pytest
 
-from calibration.frames import Sample
-from calibration.graphs import Graphs
-from calibration.measuring import EvaluationSet, evaluation_set
+from calibration.frames.choose import Sample
+from calibration.graph.forms import Graphs
+from calibration.measure.sets import EvaluationSet, evaluation_set
 from calibration.toolkit_figures import HEADS, SET_HEADS, checked, figures, one_line
 from calibration.toolkits import Placement, Reader, frames_of_one_size, int8_bytes, variants
 from edgedeblur import ExitCode, Failure

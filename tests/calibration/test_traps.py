@@ -10,9 +10,9 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from calibration.layers import find_layers
-from calibration.observe import open_session
-from calibration.quantise import quantise
+from calibration.graph.layers import find_layers
+from calibration.graph.quantise import quantise
+from calibration.observers.watch import open_session
 from runtime.onnx_session import session_options
 from tests.calibration.small_graphs import loaded, residual_graph, weights
 

@@ -21,8 +21,8 @@ import onnx_ir as ir
 import pytest
 
 import edgedeblur
-from calibration.layers import find_layers
-from calibration.quantise import quantise
+from calibration.graph.layers import find_layers
+from calibration.graph.quantise import quantise
 from edgedeblur import ExitCode
 from engines import build_command
 from engines.build import AskedTwice, _build

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import edgedeblur
-from calibration.layers import find_layers, refind_layers
-from calibration.quantise import levels_of, quantise
+from calibration.graph.layers import find_layers, refind_layers
+from calibration.graph.quantise import levels_of, quantise
 from export.passes import apply_passes, passes_for
 from runtime.onnx_session import session_options
 from tests.training.plans import BLOCK, FILTER, KINDS, PLAN

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.cache import key_of, load_ranges, save_ranges
-from calibration.graphs import Graphs
-from calibration.histogram import Histogram
-from calibration.observe import Activation, watch
+from calibration.graph.forms import Graphs
+from calibration.observers.histogram import Histogram
+from calibration.observers.ranges import METHODS
+from calibration.observers.watch import Activation, watch
 from calibration.progress import Progress
-from calibration.ranges import METHODS
 from runtime.frame import Image
 
 Ranges = dict[str, float]  # name of an activation → largest magnitude that is represented

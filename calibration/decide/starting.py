@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from calibration.bias import corrections
-from calibration.graphs import Graphs
-from calibration.half_check import Offender, offenders
-from calibration.layers import DEFORM_NATIVE, Layer, without_idle_skips
-from calibration.plan import INT8, Plan, default_choices, read_plan, with_int8, with_ranges
+from calibration.decide.plan import INT8, Plan, default_choices, read_plan, with_int8, with_ranges
+from calibration.graph.bias import corrections
+from calibration.graph.forms import Graphs
+from calibration.graph.half_check import Offender, offenders
+from calibration.graph.layers import DEFORM_NATIVE, Layer, without_idle_skips
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Image
 
@@ -63,15 +63,16 @@ def completed(graphs: Graphs, plan: Plan, ranges: Mapping[str, float], frames: S
     layers = observed_layers(graphs, plan)
     by_layer = {layer.name: ranges[str(layer.activation.name)] for layer in layers}
     plan = with_ranges(plan, by_layer, keep=True)
-    if trained or plan.bias:
+    if trained:
         return plan
     model, own = graphs.fp32()
     names = {layer.name for layer in layers}
     known = {choice.name: choice.range or 0.0 for choice in plan.layers}
     by_activation = {str(layer.activation.name): known[layer.name] for layer in own if layer.name in names}
-    wanted = [layer for layer in own if layer.name in names]
+    wanted = [layer for layer in own if layer.name in names and layer.name not in plan.bias]
     found = corrections(model, wanted, by_activation, frames[:MOST_FRAMES], graphs.sizes.bytes_per_pixel)
-    return replace(plan, bias={name: [round(float(x), 8) for x in values] for name, values in found.items()})
+    missing = {name: [round(float(x), 8) for x in values] for name, values in found.items()}
+    return replace(plan, bias={**plan.bias, **missing})
 
 
 def half_offenders(graphs: Graphs, frames: Sequence[Image]) -> list[Offender]:

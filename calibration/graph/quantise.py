@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from calibration.layers import LINEAR, SKIP, Layer
+from calibration.graph.layers import LINEAR, SKIP, Layer
 from export.passes.model_file import PRECISION_KEY
 
 LEVELS = 127  # symmetric INT8: weights are -127 … 127

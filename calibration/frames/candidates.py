@@ -9,7 +9,7 @@ from dataclasses import astuple
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.coverage import features_of, half_luma, spread
+from calibration.frames.coverage import features_of, half_luma, spread
 from runtime.frame import Frame
 
 

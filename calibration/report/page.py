@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from calibration.charts import settling_line
-from calibration.crops import amplified_difference, data_uri, worst_region
-from calibration.markup import Content, html_text, number, tag
-from calibration.report_style import STYLE
-from calibration.report_tables import counted, decibels, frames_table, layers_table, measured, nodes_table
-from calibration.report_verdict import compute, headline, quality
+from calibration.report.charts import settling_line
+from calibration.report.crops import amplified_difference, data_uri, worst_region
+from calibration.report.markup import Content, html_text, number, tag
+from calibration.report.style import STYLE
+from calibration.report.tables import counted, decibels, frames_table, layers_table, measured, nodes_table
+from calibration.report.verdict import compute, headline, quality
 from runtime.frame import Image
 
 SIDE = 128  # pixels: the side of a crop; four of them, each twice as large, fit beside each other

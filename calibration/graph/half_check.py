@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from calibration.observe import Activation, watch
+from calibration.observers.watch import Activation, watch
 from export.passes.graph_tools import COMPUTE_FP32, constant_array, infer_shapes
 from export.passes.half import FP16_LARGEST
 from export.passes.half_regions import fp32_nodes

@@ -10,9 +10,9 @@ from functools import partial
 
 import numpy as np
 
-from calibration.candidates import Candidates
-from calibration.coverage import Features, reasons
-from calibration.pair_frames import open_frames
+from calibration.frames.candidates import Candidates
+from calibration.frames.coverage import Features, reasons
+from calibration.frames.pairs import open_frames
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, Image
 from runtime.sources import Source

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from calibration.charts import signed_bar
-from calibration.evaluate import MOST_DB
-from calibration.markup import DASH, Content, number, table, tag
+from calibration.measure.quality import MOST_DB
+from calibration.report.charts import signed_bar
+from calibration.report.markup import DASH, Content, number, table, tag
 
 Line = Mapping[str, Any]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from calibration.compute import sizes_of
-from calibration.half_check import keep_fp32
-from calibration.layers import Layer, find_layers, refind_layers
-from calibration.plan import Plan
-from calibration.quantise import quantise
+from calibration.decide.plan import Plan
+from calibration.graph.compute import sizes_of
+from calibration.graph.half_check import keep_fp32
+from calibration.graph.layers import Layer, find_layers, refind_layers
+from calibration.graph.quantise import quantise
 from export.passes import apply_passes, passes_for
 from export.passes.graph_tools import copied
 from export.passes.half import to_half

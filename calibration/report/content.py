@@ -9,11 +9,11 @@ from typing import Any
 import onnx_ir as ir
 
 from calibration.cache import versions
-from calibration.compute import SIZE, macs_by_precision
-from calibration.frames import Sample, Selection
-from calibration.half_check import Offender
-from calibration.measuring import Measured
-from calibration.plan import Plan
+from calibration.decide.plan import Plan
+from calibration.frames.choose import Sample, Selection
+from calibration.graph.compute import SIZE, macs_by_precision
+from calibration.graph.half_check import Offender
+from calibration.measure.sets import Measured
 
 Report = dict[str, Any]
 

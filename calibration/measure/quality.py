@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from calibration.frames import Sample
-from calibration.observe import open_session
-from calibration.ssim import ssim
+from calibration.frames.choose import Sample
+from calibration.measure.ssim import ssim
+from calibration.observers.watch import open_session
 from runtime.frame import Image
 from runtime.quality import psnr
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from calibration.layers import Layer
-from calibration.quantise import Bias
+from calibration.graph.layers import Layer
+from calibration.graph.quantise import Bias
 from edgedeblur import ExitCode, Failure
 
 SCHEMA = 1

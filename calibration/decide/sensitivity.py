@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from calibration.plan import Choice
+from calibration.decide.plan import Choice
 
 Names = frozenset[str]
 Drop = Callable[[Names], float]  # dB lost with these layers in INT8

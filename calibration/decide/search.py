@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from calibration.cache import Journal
-from calibration.graphs import Graphs
-from calibration.layers import without_idle_skips
-from calibration.measuring import EvaluationSet, worst_mean_drop
-from calibration.plan import Plan, with_int8
+from calibration.decide.plan import Plan, with_int8
+from calibration.decide.sensitivity import Bounded, Names, costs_alone, smallest_high_precision
+from calibration.graph.forms import Graphs
+from calibration.graph.layers import without_idle_skips
+from calibration.measure.sets import EvaluationSet, worst_mean_drop
 from calibration.progress import Progress
-from calibration.sensitivity import Bounded, Names, costs_alone, smallest_high_precision
 
 RESERVED = 24  # evaluations for finding the set, of those that measure single layers first
 GIVEN_UP = "the budget is not met with it in INT8"

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.histogram import Histogram
-from calibration.quantise import LEVELS
+from calibration.graph.quantise import LEVELS
+from calibration.observers.histogram import Histogram
 
 SHARES = np.geomspace(1 / 512, 1.0, 256)  # of the largest magnitude: 2.5 % apart, the error is flat around its least
 STEPS = LEVELS + 1  # magnitudes that INT8 tells apart: 0 … 127

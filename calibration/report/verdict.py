@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from calibration.charts import shares_bar
-from calibration.evaluate import ASSUMED_DB
-from calibration.markup import DASH, Content, number, tag
-from calibration.report_tables import counted, measured, precision, quality_table
+from calibration.measure.quality import ASSUMED_DB
+from calibration.report.charts import shares_bar
+from calibration.report.markup import DASH, Content, number, tag
+from calibration.report.tables import counted, measured, precision, quality_table
 
 PRECISIONS = ("int8", "fp16", "fp32")
 

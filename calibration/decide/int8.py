@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from calibration.cache import Journal, key_of
-from calibration.deciding import completed, corrected_only, observed_layers, starting_plan
-from calibration.evaluate import decibels, outputs_of
-from calibration.half_check import Offender
+from calibration.decide.plan import Plan, with_ranges
+from calibration.decide.search import Search
+from calibration.decide.starting import completed, corrected_only, observed_layers, starting_plan
+from calibration.graph.half_check import Offender
 from calibration.job import Job, Result
-from calibration.measuring import Measured, cropped, measured
-from calibration.observing import Ranges, ranges_for_growing
-from calibration.plan import Plan, with_ranges
-from calibration.search import Search
+from calibration.measure.quality import decibels, outputs_of
+from calibration.measure.sets import Measured, cropped, measured
+from calibration.observers.observed import Ranges, ranges_for_growing
 
 # What a search aims at, in shares of the budget: it measures crops, the gate whole frames. Where the gate is missed,
 # it tries the next.

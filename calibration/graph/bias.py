@@ -14,9 +14,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from calibration.layers import DEFORMED, LINEAR, SKIP, Layer
-from calibration.observe import Activation, watch
-from calibration.quantise import LEVELS, LOWEST, along, levels_of, scale_of
+from calibration.graph.layers import DEFORMED, LINEAR, SKIP, Layer
+from calibration.graph.quantise import LEVELS, LOWEST, along, levels_of, scale_of
+from calibration.observers.watch import Activation, watch
 from runtime.frame import Image
 
 Means = NDArray[np.float64]  # (C,): of one activation's channels

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from calibration.evaluate import Quality, decibels, drops, outputs_of, quality_of
-from calibration.frames import Sample
-from calibration.report_page import WorstFrame
+from calibration.frames.choose import Sample
+from calibration.measure.quality import Quality, decibels, drops, outputs_of, quality_of
+from calibration.report.page import WorstFrame
 from export.passes.emulate_half import emulate_half
 from export.passes.graph_tools import copied
 from runtime.frame import Image

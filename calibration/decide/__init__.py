@@ -1,0 +1,1 @@
+"""Which layer gets which precision: rule, plan file, search."""

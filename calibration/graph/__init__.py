@@ -1,0 +1,1 @@
+"""The graph passes of calibration: layers, Q/DQ, bias correction, FP16."""

@@ -1,0 +1,1 @@
+"""What a graph loses against FP32 and sharp frames."""

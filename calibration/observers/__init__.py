@@ -1,0 +1,1 @@
+"""Histograms of activations and the ranges read from them."""

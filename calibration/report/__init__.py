@@ -1,0 +1,1 @@
+"""The report of a calibration as JSON and as one page."""
