@@ -16,7 +16,14 @@ from calibration.graph.forms import Graphs
 from calibration.job import Job, Result
 from calibration.measure.sets import EvaluationSet, evaluation_set, measured
 from edgedeblur import ExitCode, Failure
-from export.passes.model_file import DEFORM_KEY, PRECISION_KEY, model_from_bytes, read_model_bytes, smallest_size
+from export.passes.model_file import (
+    DEFORM_KEY,
+    PRECISION_KEY,
+    load_model,
+    model_from_bytes,
+    read_model_bytes,
+    smallest_size,
+)
 from runtime.camera_source import without_credentials
 
 __all__ = ["add_arguments", "run"]
@@ -41,17 +48,20 @@ def _job(arguments: argparse.Namespace, outputs: Outputs) -> Job:
     data = read_model_bytes(arguments.model)
     model = _canonical(model_from_bytes(data, arguments.model), arguments.model)
     least = smallest_size(model.metadata_props)
+    reference = None
+    if arguments.reference is not None:
+        reference = _canonical(load_model(arguments.reference), arguments.reference)
     held_out = 0 if arguments.eval else EVALUATION
     selection = choose_frames(arguments.data, arguments.frames, held_out, least)
     _check_content(arguments.data, selection)
     graphs = Graphs(model, arguments.deform)
-    return Job(arguments, outputs, data, graphs, selection, _sets(arguments, selection, graphs, least))
+    fp32 = reference or graphs.fp32()[0]
+    return Job(arguments, outputs, data, graphs, selection, fp32, _sets(arguments, selection, fp32, least))
 
 
 def _sets(
-    arguments: argparse.Namespace, selection: Selection, graphs: Graphs, least: tuple[int, int]
+    arguments: argparse.Namespace, selection: Selection, fp32: ir.Model, least: tuple[int, int]
 ) -> list[EvaluationSet]:
-    fp32, _ = graphs.fp32()
     chosen = [(without_credentials(uri), evaluation_frames(uri, MOST_EVALUATED, least)) for uri in arguments.eval]
     own = f"{without_credentials(arguments.data)}{', held out' if selection.held_out else ''}"
     return [evaluation_set(name, some, fp32) for name, some in chosen or [(own, selection.evaluation)]]

@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval", nargs="+", default=[], metavar="DATA", help="measure on these, not on frames held out of --data"
     )
+    parser.add_argument(
+        "--reference",
+        type=Path,
+        help="FP32 .onnx to measure losses against: what fine-tuning started from (default: the model)",
+    )
     parser.add_argument("--precision", choices=("int8", "fp16"), default="int8", help="int8: with an FP16 body")
     parser.add_argument(
         "--deform",
@@ -33,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-psnr-drop", type=float, default=0.1, metavar="DB", help="gate: mean loss against FP32")
     parser.add_argument("--plan", type=Path, help="layers' precisions from this .plan.json; nothing is searched")
     parser.add_argument(
-        "--evaluations", type=int, default=200, help="graphs that the search may measure; 0: the default layers"
+        "--evaluations",
+        type=int,
+        default=200,
+        help="graphs that the search may measure; 0: no search, first and last layers stay FP16",
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="ranges and results of the search (default: calib)")
     parser.add_argument("-o", "--output", type=Path, help="file to write (default: MODEL.int8.onnx)")
@@ -64,9 +72,11 @@ def checked(arguments: argparse.Namespace) -> Outputs:
         raise Failure(f"--evaluations is {arguments.evaluations}; expected 0 to 100000")
     if arguments.plan is not None and arguments.precision != "int8":
         raise Failure("--plan says which layers are INT8; expected no --precision fp16 beside it")
+    if not arguments.model.name:
+        raise Failure(f"the model is '{arguments.model}'; expected an .onnx file", ExitCode.MODEL)
     outputs = Outputs(arguments.output or arguments.model.with_suffix(f".{arguments.precision}.onnx"))
     check_onnx_output(outputs.graph, arguments.model, arguments.force)
-    for path in outputs.beside(True):
+    for path in (*outputs.beside(True), outputs.beside(False)[0]):  # plans may have been edited, a refused one too
         if _there(path) and not arguments.force:
             raise Failure(f"{path} is there already; give another name, or add --force to write over it")
     return outputs

@@ -24,7 +24,7 @@ def finish(job: Job, result: Result) -> None:
 
     Raises Failure: QUALITY when more is lost than allowed (then only what tells of it is written), ENVIRONMENT.
     """
-    passed = result.drop <= job.arguments.max_psnr_drop
+    passed = job.passes(result)
     report = _report(job, result, passed)
     worst = [frame for one in result.measured[-1] for frame in one.worst]
     plan, as_json, as_page = job.outputs.beside(passed)
@@ -59,7 +59,9 @@ def _report(job: Job, result: Result, passed: bool) -> dict[str, Any]:
 
 
 def _graph_bytes(job: Job, result: Result) -> bytes:
-    made = {"method": job.arguments.method, "frames": len(job.frames), "drop_db": round(result.drop, 4)}
+    made: dict[str, Any] = {"frames": len(job.frames), "drop_db": round(result.drop, 4)}
+    if result.plan:
+        made["method"] = result.plan.method
     result.model.metadata_props[CALIBRATION_KEY] = json.dumps(made)
     return model_bytes(result.model)
 
@@ -79,15 +81,15 @@ def _share(macs: Mapping[str, Any]) -> float:
 
 
 def _refusal(job: Job, result: Result) -> Failure:
-    named = ", ".join(f"{choice.name} ({choice.cost_db:.3f} dB)" for choice in _dearest(result))
-    most = f"; most is lost by {named}" if named else ""
     *_, page = job.outputs.beside(passed=False)
-    return Failure(
-        f"the {job.arguments.precision.upper()} graph loses {result.drop:.3f} dB; expected at most "
-        f"{job.arguments.max_psnr_drop:g} dB{most}; {job.outputs.graph} was not written, "
-        f"{page} says more",
-        ExitCode.QUALITY,
-    )
+    precision, budget = job.arguments.precision.upper(), job.arguments.max_psnr_drop
+    if result.drop <= budget:
+        found = f"no layer can be INT8 within {budget:g} dB; expected some: allow more, or use --precision fp16"
+    else:
+        named = ", ".join(f"{choice.name} ({choice.cost_db:.3f} dB)" for choice in _dearest(result))
+        most = f"; most is lost by {named}" if named else ""
+        found = f"the {precision} graph loses {result.drop:.3f} dB; expected at most {budget:g} dB{most}"
+    return Failure(f"{found}; {job.outputs.graph} was not written, {page} says more", ExitCode.QUALITY)
 
 
 def _dearest(result: Result) -> list[Choice]:

@@ -28,7 +28,13 @@ class Job:
     data: bytes  # of the FP32 file
     graphs: Graphs
     selection: Selection
+    reference: ir.Model  # the FP32 graph that losses are measured against; nobody may change it
     sets: list[EvaluationSet]
+
+    def passes(self, result: Result) -> bool:
+        """Whether a graph may be written: it loses no more than allowed, and is what was asked for."""
+        enough = result.plan is None or bool(result.plan.int8())
+        return enough and result.drop <= float(self.arguments.max_psnr_drop)
 
     @property
     def frames(self) -> list[Image]:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from engines.artefact import Artefact, key_parts_of, name_of, timing_cache_path
 from engines.build import AskedTwice, BuildConfig, engine_from_onnx
 from engines.existing import ENGINE_SUFFIXES, check_replaceable, find_existing
 from engines.files import build_lock, make_folder, write_together
-from engines.precision_gate import DEFAULT_MIN_PSNR, check_fp16, measure_fp16
+from engines.precision_gate import DEFAULT_MIN_PSNR, check_built, measure_built
 from engines.sidecar import calibration_of, sidecar_bytes, sidecar_of, tool_version
 from engines.sizes import check_size, parse_size
 from engines.toolkit import MODULES, Toolkit, find_toolkit
-from export.passes.model_file import CALIBRATION_KEY, PRECISION_KEY, model_from_bytes, read_model_bytes
+from export.passes.model_file import CALIBRATION_KEY, DEFORM_KEY, PRECISION_KEY, model_from_bytes, read_model_bytes
 
 MIB = 1 << 20
 LARGEST_WORKSPACE = 1024  # GiB; no GPU has as much, and TensorRT counts bytes in 64 bits
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=DEFAULT_MIN_PSNR,
         metavar="DB",
-        help="fp16: gate, dB between FP16's and FP32's output",
+        help="gate: dB between the output of the graph that is built and that of the file",
     )
     parser.add_argument("--force", action="store_true", help="build even when this engine exists")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     except AskedTwice:  # the lock is gone; TensorRT's threads still run and would crash in a Python that shuts down
         os._exit(ExitCode.INTERRUPTED)
     if precision == "fp16":  # it may have been built with a lower --min-psnr
-        check_fp16(sidecar.get("quality", {}).get("fp16_psnr_to_fp32"), args.min_psnr)
+        check_built(sidecar.get("quality", {}).get("fp16_psnr_to_fp32"), args.min_psnr)
     _report(args, artefact, sidecar, reused)
     return ExitCode.OK
 
@@ -141,7 +142,7 @@ def _build(
     model = model_from_bytes(data, args.onnx)
     metadata = dict(model.metadata_props)
     calibration = calibration_of(metadata, args.onnx)
-    fp16_psnr = _gate(args, data, config, metadata.get(PRECISION_KEY, "fp32"))
+    fp16_psnr = _gate(args, data, config, metadata)
     cache = args.timing_cache or timing_cache_path(artefact.engine.parent, toolkit)
     saved = _read_timing_cache(cache) if toolkit.has_timing_cache else b""
     print(f"building {artefact.engine.name} with {toolkit.name} {toolkit.version}", file=sys.stderr, flush=True)
@@ -153,18 +154,21 @@ def _build(
     return sidecar
 
 
-def _gate(args: argparse.Namespace, data: bytes, config: BuildConfig, found: str) -> float | None:
-    """How near FP16 is to FP32 in dB; None for graphs that calibrate made and gated.
+def _gate(args: argparse.Namespace, data: bytes, config: BuildConfig, metadata: Mapping[str, str]) -> float | None:
+    """How near FP16 is to FP32 in dB; None where nothing was measured, or another file than FP32 is built.
 
-    Raises Failure (QUALITY) when not near enough.
+    A file of calibrate was measured when it was made; it is only tried where its DeformConv is lowered now.
+    Raises Failure (QUALITY) when the graph to build is not near enough.
     """
-    if config.precision != "fp16" or found != "fp32":
+    found = metadata.get(PRECISION_KEY, "fp32")
+    if config.precision == "fp32" or (found != "fp32" and metadata.get(DEFORM_KEY) == config.deform):
         return None
-    measured = measure_fp16(data, args.onnx, config.size)
-    check_fp16(measured, args.min_psnr)
+    measured = measure_built(data, args.onnx, config.size, config.precision, found)
+    check_built(measured, args.min_psnr, found)
     if measured is not None:
-        print(f"gate: FP16 is {measured:.1f} dB from FP32, at least {args.min_psnr:g} asked", file=sys.stderr)
-    return measured
+        what = f"the {config.precision.upper()} graph is {measured:.1f} dB from the {found.upper()} file"
+        print(f"gate: {what}, at least {args.min_psnr:g} asked", file=sys.stderr)
+    return measured if found == "fp32" else None
 
 
 def _read_timing_cache(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""The gate of FP16: its graph must compute what the FP32 graph computes, tried on the CPU before an engine is built.
+"""The gate of a build: its graph must compute what the file computes, tried on the CPU before an engine is built.
 
 The engine itself is compared on the device; this catches a network whose values do not fit FP16 where there is none.
 """
@@ -24,37 +24,50 @@ if TYPE_CHECKING:
 
 Image = npt.NDArray[np.uint8]
 
-DEFAULT_MIN_PSNR = 45.0  # dB; the edge networks reach 72 to 76, an overflow falls far below
+DEFAULT_MIN_PSNR = 45.0  # dB; the edge networks reach 63 to 66, an overflow falls far below
 LARGEST = (360, 640)  # (height, width) tried, so that the gate takes seconds on a small CPU
 CELLS = (1, 4, 16, 64)  # pixels on a side: the sizes of texture in the noise frame
 
 
-def check_fp16(measured: float | None, minimum: float) -> None:
-    """Raises Failure (QUALITY) when `measured`, in dB, is under `minimum`; None was not measured."""
+def check_built(measured: float | None, minimum: float, found: str = "fp32") -> None:
+    """Raises Failure (QUALITY) when `measured`, in dB, is under `minimum`; None was not measured.
+
+    found: precision of the file that is built from.
+    """
     if measured is not None and measured < minimum:
+        what, hint = (
+            ("the FP16 graph's output", "build with --precision fp32, or with")
+            if found == "fp32"
+            else ("the lowered graph's output", "calibrate with --deform gather, or build with")
+        )
         raise Failure(
-            f"the FP16 graph's output is {measured:.1f} dB from the FP32 graph's; expected at least {minimum:g} dB: "
-            "build with --precision fp32, or with a lower --min-psnr",
+            f"{what} is {measured:.1f} dB from the {found.upper()} file's; expected at least {minimum:g} dB: "
+            f"{hint} a lower --min-psnr",
             ExitCode.QUALITY,
         )
 
 
-def measure_fp16(data: bytes, path: Path, size: tuple[int, int]) -> float | None:
-    """PSNR in dB between the FP16 and the FP32 graph's output, the lower of two frames, at most MOST_DB.
+def measure_built(
+    data: bytes, path: Path, size: tuple[int, int], precision: str = "fp16", found: str = "fp32"
+) -> float | None:
+    """PSNR in dB between the graph that is built and the file it is made of, the lower of two frames, at most MOST_DB.
 
-    `data` is the FP32 file at `path`, `size` the (height, width) built. None, with the reason printed, where ONNX
-    Runtime is missing or cannot run them. Raises Failure (MODEL) when there is no FP16 graph.
+    `data` is the file at `path`, of precision `found`; `size` the (height, width) built. None, with the reason printed,
+    where ONNX Runtime is missing or cannot run them. Raises Failure (MODEL) when there is no such graph.
     """
     tried = (min(size[0], LARGEST[0]), min(size[1], LARGEST[1]))
     # The very graph that is built when its size is tried; else the dynamic one, whose long sums are FP32 like those of
     # the larger size.
-    half = _graph(data, path, "gather", "fp16", size if tried == size else None)
+    half = _graph(data, path, "gather", precision, size if tried == size else None)
     try:
-        found, exact = _session(half), _reference(data, path)
-        lowest = min(psnr(_sharp(found, frame), _sharp(exact, frame)) for frame in probe_frames(tried))
+        built, exact = _session(half), _reference(data, path, found)
+        lowest = min(psnr(_sharp(built, frame), _sharp(exact, frame)) for frame in probe_frames(tried))
     except Exception as error:  # ONNX Runtime raises many private types; without it there is ImportError
         reason = str(error).strip().split("\n")[0][:200]
-        print(f"gate: FP16 was not compared with FP32, ONNX Runtime did not run: {reason}", file=sys.stderr)
+        print(
+            f"gate: {precision.upper()} was not compared with {found.upper()}, ONNX Runtime did not run: {reason}",
+            file=sys.stderr,
+        )
         return None
     return round(min(lowest, MOST_DB), 2)
 
@@ -82,20 +95,20 @@ def _ramps_and_edges(size: tuple[int, int]) -> Image:
     return ramps.astype(np.uint8)
 
 
-def _reference(data: bytes, path: Path) -> onnxruntime.InferenceSession:
-    """The canonical FP32 graph; its Gather form where ONNX Runtime is older than 1.25 and lacks DeformConv."""
+def _reference(data: bytes, path: Path, found: str) -> onnxruntime.InferenceSession:
+    """The file as it is, its FP16 rounding written out; in Gather form where ONNX Runtime lacks DeformConv (< 1.25)."""
     try:
-        return _session(data)
+        return _session(_graph(data, path, "native", found, None))
     except Exception as error:  # ONNX Runtime raises many private types
         if "DeformConv" not in str(error):
             raise
-    return _session(_graph(data, path, "gather", "fp32", None))
+    return _session(_graph(data, path, "gather", found, None))
 
 
 def _graph(data: bytes, path: Path, deform: str, precision: str, size: tuple[int, int] | None) -> bytes:
     model = apply_passes(model_from_bytes(data, path), passes_for(deform, precision, size))
     # Without this ONNX Runtime would not round between operators, nor ever overflow.
-    return model_bytes(emulate_half(model) if precision == "fp16" else model)
+    return model_bytes(model if precision == "fp32" else emulate_half(model))
 
 
 def _session(data: bytes) -> onnxruntime.InferenceSession:

@@ -54,9 +54,13 @@ class QuantisationPlan:
         return dict(self.content.get("bias", {}))
 
     def for_trained_weights(self) -> QuantisationPlan:
-        """The plan that fits the weights a run ends with: they hold the corrections, and are of no ONNX file yet."""
+        """The plan that fits the weights a run ends with.
+
+        They hold the corrections, are of no ONNX file yet, and what layers cost was measured with others.
+        """
         kept = {name: value for name, value in self.content.items() if name != "bias"}
-        return QuantisationPlan({**kept, "model_sha256": None})
+        layers = [{**layer, "cost_db": None} for layer in self.content["layers"]]
+        return QuantisationPlan({**kept, "model_sha256": None, "layers": layers})
 
 
 def read_plan(path: Path, preset: str) -> QuantisationPlan:

@@ -82,7 +82,8 @@ def _how_to_calibrate(trainer: Trainer) -> str:
     best, plan = trainer.folder / "best.pt", trainer.folder / PLAN
     return (
         f"best PSNR with INT8 {trainer.state.best:.3f} dB; step 0 in metrics.csv is before training; go on with\n"
-        f"  edgedeblur export {best}\n  edgedeblur calibrate {best.with_suffix('.onnx')} --plan {plan} --data …"
+        f"  edgedeblur export {best}\n  edgedeblur calibrate {best.with_suffix('.onnx')} --plan {plan} --data … "
+        "--reference FP32_BEFORE.onnx"
     )
 
 

@@ -67,13 +67,9 @@ def default_choices(layers: Sequence[Layer], macs: Mapping[str, int]) -> tuple[C
     )
 
 
-def with_ranges(plan: Plan, ranges: Mapping[str, float], keep: bool) -> Plan:
-    """The plan with observed ranges (layer → magnitude); keep: those that it has already stand."""
-    layers = (
-        choice if keep and choice.range is not None else replace(choice, range=ranges.get(choice.name))
-        for choice in plan.layers
-    )
-    return replace(plan, layers=tuple(layers))
+def with_ranges(plan: Plan, ranges: Mapping[str, float]) -> Plan:
+    """The plan with other ranges (layer → magnitude); a layer that is not among them gets none."""
+    return replace(plan, layers=tuple(replace(choice, range=ranges.get(choice.name)) for choice in plan.layers))
 
 
 def with_int8(plan: Plan, names: frozenset[str], why: str) -> Plan:

@@ -8,6 +8,7 @@ from calibration.decide.plan import Choice
 
 Names = frozenset[str]
 Drop = Callable[[Names], float]  # dB lost with these layers in INT8
+TRIES = 12  # layers given up that are tried again, so that one search cannot use up what the next one needs
 
 
 class OutOfEvaluations(Exception):
@@ -29,6 +30,10 @@ class Bounded:
             self._known[names] = self._drop(names)
         return self._known[names]
 
+    def within(self, budget: float) -> list[Names]:
+        """All that was asked and found to lose no more than `budget`."""
+        return [names for names, drop in self._known.items() if drop <= budget]
+
 
 def costs_alone(names: Sequence[str], drop: Bounded, reserve: int) -> dict[str, float]:
     """Layer → dB that it costs alone in INT8, as far as evaluations reach when `reserve` of them are left over."""
@@ -41,21 +46,21 @@ def smallest_high_precision(
 ) -> Names:
     """The candidates that can be INT8 within `budget` dB; what they leave out is as small as the search found.
 
-    Layers are given up by cost for each multiply-accumulate, dearest first; the number is found by bisection, then
-    those given up are tried again one at a time, largest first. A layer without a cost counts as the dearest.
-    Returns the best set known when evaluations run out, which may be empty.
+    Layers are given up by cost for each multiply-accumulate, dearest first; the number is found by bisection, then the
+    largest of those given up are tried again, one at a time. A layer without a cost counts as the dearest. When
+    evaluations run out, the best of all sets measured so far is returned; it is empty when none meets the budget.
     """
     dearest = sorted(candidates, key=lambda choice: -_price(choice, costs))
-    best: Names = frozenset()
     try:
         given_up = _bisect(dearest, drop, budget)
         best = frozenset(choice.name for choice in dearest[given_up:])
-        for choice in sorted(dearest[:given_up], key=lambda choice: -choice.macs):
+        for choice in sorted(dearest[:given_up], key=lambda choice: -choice.macs)[:TRIES]:
             if drop(best | {choice.name}) <= budget:
                 best |= {choice.name}
+        return best
     except OutOfEvaluations:
-        pass
-    return best
+        macs = {choice.name: choice.macs for choice in candidates}
+        return max(drop.within(budget), key=lambda names: sum(macs[name] for name in names), default=frozenset())
 
 
 def _price(choice: Choice, costs: Mapping[str, float]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ def starting_plan(graphs: Graphs, path: Path | None, about: Plan) -> Plan:
 
 
 def _from_file(path: Path, own: Plan, layers: Sequence[Layer]) -> Plan:
-    """The file's precisions; its ranges and corrections, too, where they were found for this model in this form."""
+    """The file's precisions; its ranges, too, where they were found for this model in this form."""
     plan = read_plan(path, layers)
     native = next((layer.name for layer in layers if layer.kept == DEFORM_NATIVE and layer.name in plan.int8()), None)
     if native:
@@ -43,6 +44,7 @@ def _from_file(path: Path, own: Plan, layers: Sequence[Layer]) -> Plan:
     same = (plan.model_sha256, plan.deform, plan.method) == (own.model_sha256, own.deform, own.method)
     if plan.model_sha256 is None or same:
         return replace(plan, deform=own.deform)
+    print(f"{path}: ranges are observed anew: they are of another model, --deform or --method", file=sys.stderr)
     stale = tuple(replace(choice, range=None, cost_db=None) for choice in plan.layers)
     return replace(own, layers=stale, fp32_nodes=())
 
@@ -61,18 +63,17 @@ def completed(graphs: Graphs, plan: Plan, ranges: Mapping[str, float], frames: S
     """
     trained = plan.model_sha256 is None
     layers = observed_layers(graphs, plan)
-    by_layer = {layer.name: ranges[str(layer.activation.name)] for layer in layers}
-    plan = with_ranges(plan, by_layer, keep=True)
+    asked = {choice.name: choice.range for choice in plan.layers}
+    known = {str(layer.activation.name): range_ for layer in layers if (range_ := asked[layer.name]) is not None}
+    by_activation = {**ranges, **known}  # one that the plan has stands, for all layers that read the same
+    plan = with_ranges(plan, {layer.name: by_activation[str(layer.activation.name)] for layer in layers})
     if trained:
         return plan
     model, own = graphs.fp32()
     names = {layer.name for layer in layers}
-    known = {choice.name: choice.range or 0.0 for choice in plan.layers}
-    by_activation = {str(layer.activation.name): known[layer.name] for layer in own if layer.name in names}
-    wanted = [layer for layer in own if layer.name in names and layer.name not in plan.bias]
+    wanted = [layer for layer in own if layer.name in names]
     found = corrections(model, wanted, by_activation, frames[:MOST_FRAMES], graphs.sizes.bytes_per_pixel)
-    missing = {name: [round(float(x), 8) for x in values] for name, values in found.items()}
-    return replace(plan, bias={**plan.bias, **missing})
+    return replace(plan, bias={name: [round(float(x), 8) for x in values] for name, values in found.items()})
 
 
 def half_offenders(graphs: Graphs, frames: Sequence[Image]) -> list[Offender]:

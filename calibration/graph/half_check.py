@@ -14,6 +14,7 @@ from export.passes.half import FP16_LARGEST
 from export.passes.half_regions import fp32_nodes
 from runtime.frame import Image
 
+FLOAT = ir.DataType.FLOAT
 HEADROOM = 2.0  # other frames may reach further than the ones watched
 # Below FP16's smallest normal number its error is 2⁻²⁵ whatever the value. Against the 2⁻¹¹ of normal numbers that is
 # worse once the root mean square is under this.
@@ -31,7 +32,7 @@ class Offender:
 def offenders(
     model: ir.Model, frames: Sequence[Image], bytes_per_pixel: Mapping[str, float] | None = None
 ) -> list[Offender]:
-    """Nodes of an FP32 graph whose results would overflow or vanish in FP16, and those that read what overflows.
+    """Nodes of an FP32 graph whose results would overflow or vanish in FP16, and those that read them.
 
     bytes_per_pixel: as `watch` takes it.
     """
@@ -62,6 +63,8 @@ def offenders(
                 found.setdefault(user, f"reads {name}, which reaches {largest[name]:.3g}")
         elif 0 < rms < SMALLEST_RMS:
             found.setdefault(node, f"root mean square is {rms:.2g}: FP16 loses its digits below {SMALLEST_RMS:.2g}")
+            for user in node.outputs[0].consumers():
+                found.setdefault(user, f"reads {name}, whose root mean square is {rms:.2g}")
     return [Offender(str(node.name), why) for node, why in found.items() if node not in kept]
 
 
@@ -75,15 +78,31 @@ def _weight_overflows(node: ir.Node) -> str:
 
 
 def keep_fp32(model: ir.Model, names: Iterable[str]) -> None:
-    """Mark nodes, and what quantises their results, so that the FP16 pass leaves them in FP32.
+    """Mark nodes, and the Q/DQ around them, so that the FP16 pass leaves them in FP32.
 
-    Names that the graph lacks are ignored.
+    What quantises a marked node's result reads FP32; what dequantises its operands gives FP32, so that an INT8
+    convolution stays one. Names that the graph lacks are ignored.
     """
     wanted = set(names)
-    for node in model.graph:
-        if node.name in wanted:
-            node.metadata_props.update(COMPUTE_FP32)
-            for value in node.outputs:
-                for user in value.consumers():
-                    if user.op_type == "QuantizeLinear":
-                        user.metadata_props.update(COMPUTE_FP32)
+    for node in [node for node in model.graph if node.name in wanted]:
+        node.metadata_props.update(COMPUTE_FP32)
+        for user in [user for value in node.outputs for user in value.consumers()]:
+            if user.op_type == "QuantizeLinear":
+                user.metadata_props.update(COMPUTE_FP32)
+        for index, value in enumerate(node.inputs):
+            maker = None if value is None else value.producer()
+            if maker is not None and maker.op_type == "DequantizeLinear":
+                _own(model.graph, node, index, maker).metadata_props.update(COMPUTE_FP32)
+
+
+def _own(graph: ir.Graph, node: ir.Node, index: int, dequantise: ir.Node) -> ir.Node:
+    """The DequantizeLinear behind an input, one that no other node reads."""
+    old = dequantise.outputs[0]
+    if len(list(old.consumers())) == 1:
+        return dequantise
+    name = f"{dequantise.name}/{node.name}"
+    own = ir.node("DequantizeLinear", dequantise.inputs, dict(dequantise.attributes), name=name)
+    own.outputs[0].name, own.outputs[0].shape, own.outputs[0].type = f"{name}d", old.shape, ir.TensorType(FLOAT)
+    graph.insert_before(node, own)
+    node.replace_input_with(index, own.outputs[0])
+    return own

@@ -17,6 +17,7 @@ def report_bytes(report: Mapping[str, Any]) -> bytes:
     then 1. Raises TypeError for what JSON has no form for. Schema 1:
 
     - model, output: names of files; model_sha256, preset, precision (int8 or fp16), deform (native or gather), method
+      (null for fp16); reference: the file whose FP32 output losses are measured against
     - budget_db: the largest PSNR drop allowed; passed: whether the graph kept to it; versions: of each package
     - frames: source, seen (frames read), held_out (quality was measured on other frames than `chosen`; null: on data
       that was given apart), chosen (name, why, sharpness, brightness, contrast, motion of each), settling (frames,

@@ -149,7 +149,8 @@ def _made(report: Report) -> Iterator[Element]:
         "SHA-256": tag("code", report["model_sha256"]),
         "preset": report["preset"],
         "deformable convolution": report["deform"],
-        "ranges": report["method"],
+        "ranges": report["method"] or "none: no layer is INT8",
+        "measured against": report["reference"],
         **report["versions"],
     }
     rows = (tag("tr", tag("th", key, scope="row"), tag("td", value)) for key, value in lines.items())

@@ -214,6 +214,48 @@ def test_a_plan_that_was_trained_brings_its_own_ranges(small: Path, album: Path,
     assert again["bias"] == {}
 
 
+def test_losses_can_be_measured_against_another_model(small: Path, album: Path, tmp_path: Path) -> None:
+    """What fine-tuning began with: its own FP32 output is another one."""
+    before = tmp_path / "before.onnx"
+    onnx.save(residual_graph(weights(seed=9)), before)
+    words = (small, "--data", album, "--max-psnr-drop", 100, "--evaluations", 0, "-o")
+    assert calibrate(*words, tmp_path / "own.onnx") == 0
+    assert calibrate(*words, tmp_path / "other.onnx", "--reference", before) == 0
+    own, other = (report_of(tmp_path / f"{name}.onnx") for name in ("own", "other"))
+    assert (own["reference"], other["reference"]) == ("small.onnx", "before.onnx")
+    drops = [report["quality"][0]["rows"][2]["drop_db"] for report in (own, other)]
+    assert drops[1] > drops[0] + 1
+    assert (tmp_path / "own.onnx").stat().st_size == (tmp_path / "other.onnx").stat().st_size
+
+
+def test_a_search_that_has_no_evaluations_left_does_not_pass_for_int8(
+    small: Path, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.onnx"
+    assert calibrate(small, "--data", album, "-o", output, "--max-psnr-drop", 0, "--evaluations", 1) == 6
+    assert not output.exists()
+    message = capsys.readouterr().err
+    assert "no layer can be INT8 within 0 dB" in message or "loses" in message
+    assert calibrate(small, "--data", album, "-o", output, "--max-psnr-drop", 50, "--evaluations", 1, "--force") == 0
+    assert any(layer["precision"] == "int8" for layer in report_of(output)["layers"])
+
+
+def test_the_same_pictures_as_pairs_and_as_frames_are_measured_apart(small: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for place, frame in enumerate(frames(2, (48, 64), seed=5)):
+        cv2.imwrite(str(folder / f"{place}_sharp.png"), frame)
+        cv2.imwrite(str(folder / f"{place}_blur.png"), cv2.blur(frame, (5, 1)))
+    words = (small, "--data", folder, "--max-psnr-drop", 100, "--cache", tmp_path / "cache")
+    assert calibrate(*words, "--eval", folder, "-o", tmp_path / "pairs.onnx") == 0
+    assert calibrate(*words, "--eval", f"{folder}/*.png", "-o", tmp_path / "frames.onnx") == 0
+    costs = [
+        [layer["cost_db"] for layer in report_of(tmp_path / f"{name}.onnx")["layers"] if layer["name"] == "stem"]
+        for name in ("pairs", "frames")
+    ]
+    assert costs[0] != costs[1]
+
+
 def test_fp16_alone(exported: Paths, tmp_path: Path) -> None:
     output = tmp_path / "half.onnx"
     words = ("--data", SOURCE, "--frames", 2, "-o", output, "--precision", "fp16", "--deform", "native")
@@ -299,6 +341,9 @@ def test_frames_of_several_sizes(small: Path, album: Path, tmp_path: Path) -> No
         (["{model}", "--data", SOURCE, "-o", "{int8}"], 2, "--force"),
         (["{model}", "--data", SOURCE, "-o", "{tmp}/best.pt"], 2, ".onnx"),
         (["{model}", "--data", SOURCE, "-o", "{tmp}/taken.onnx"], 2, "taken.plan.json is there already"),
+        (["{model}", "--data", SOURCE, "-o", "{tmp}/edited.onnx"], 2, "edited.refused.plan.json is there already"),
+        ([".", "--data", SOURCE], 5, "expected an .onnx file"),
+        (["{model}", "--data", SOURCE, "--reference", "{int8}"], 5, "is precision int8"),
         (["{gather}", "--data", SOURCE], 5, "deform gather; expected"),
         (["{model}", "--data", "{tmp}/tiny"], 4, "tiny.png"),
         (["{model}", "--data", "test://640x360", "--frames", "100000"], 2, "too many to hold"),
@@ -327,7 +372,8 @@ def test_mistakes(
     output = tmp_path / "out" / "m.onnx"
     (tmp_path / "tiny").mkdir()
     cv2.imwrite(str(tmp_path / "tiny" / "tiny.png"), np.zeros((5, 9, 3), np.uint8))
-    (tmp_path / "taken.plan.json").write_text("{}")
+    for name in ("taken.plan.json", "edited.refused.plan.json"):
+        (tmp_path / name).write_text("{}")
     (tmp_path / "noise.onnx").write_bytes(b"noise")
     for name, source, changes in (
         ("fp16", small, {"edgedeblur.precision": "fp16"}),

@@ -9,13 +9,14 @@ import pytest
 
 from calibration.decide.plan import Choice, Plan
 from calibration.frames.choose import Sample
+from calibration.graph.compute import macs_by_precision
 from calibration.graph.forms import Graphs
 from calibration.graph.half_check import offenders
 from calibration.measure.quality import decibels
 from calibration.measure.sets import EvaluationSet, measured
 from calibration.observers.watch import open_session
 from export.passes.emulate_half import emulate_half
-from tests.calibration.small_graphs import frames, loaded, residual_graph, weights
+from tests.calibration.small_graphs import frame_model, frames, loaded, residual_graph, weights
 
 FRAMES = frames(2)
 FP32_BLOCK = {"block.first", "n_relu"}
@@ -66,5 +67,38 @@ def test_an_int8_layer_behind_what_overflows_is_sound() -> None:
     assert quantiser.inputs[0] is not None
     assert quantiser.inputs[0].dtype == ir.DataType.FLOAT
     assert str(second.activation.name) in str(quantiser.name)
+    assert macs_by_precision(made)["int8"] > 0, "it is still a quantised convolution"
     found = measured(made, "int8", [EvaluationSet("set", [Sample(FRAMES[0], "0")], [sharp(model, FRAMES[0])])])
     assert found[0].quality.psnr_to_fp32 > 35
+
+
+def test_an_int8_layer_whose_result_overflows_gives_it_in_fp32() -> None:
+    """Its operands are dequantised to FP32 for it alone: what shares its input stays FP16."""
+    graphs = Graphs(loaded(scaled(1e5)), "native")
+    model, _ = graphs.fp32()
+    nodes = tuple(offender.node for offender in offenders(model, FRAMES))
+    choices = tuple(Choice(name, "conv", "int8", range=3.0) for name in ("block.first", "side"))
+    made = graphs.int8(Plan("small", "native", "mse", choices, fp32_nodes=nodes))
+    onnx.checker.check_model(ir.serde.serialize_model(made), full_check=True)
+    types = {node.name: node.outputs[0].dtype for node in made.graph}
+    assert (types["block.first"], types["side"]) == (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+    counts = macs_by_precision(made)
+    assert counts["int8"] == 720 * 1280 * (8 * 8 * 9 + 8 * 8)
+
+
+def test_readers_of_what_vanishes_are_kept_too() -> None:
+    """Casting a kept FP32 value to FP16 for its reader would lose it all the same."""
+    tiny = np.array(1e-9, np.float32)
+    nodes = [
+        onnx.helper.make_node("Conv", ["image", "network.stem.weight", "network.stem.bias"], ["a"], pads=[1] * 4),
+        onnx.helper.make_node("Mul", ["a", "tiny"], ["b"], name="shrink"),
+        onnx.helper.make_node("Tanh", ["b"], ["c"], name="between"),
+        onnx.helper.make_node("Div", ["c", "tiny"], ["d"], name="grow"),
+        onnx.helper.make_node("Conv", ["d", "network.head.weight"], ["residual_image"], pads=[1] * 4),
+    ]
+    graphs = Graphs(loaded(frame_model(nodes, {**weights(), "tiny": tiny})), "native")
+    model, _ = graphs.fp32()
+    found = [offender.node for offender in offenders(model, FRAMES)]
+    assert {"shrink", "between", "grow"} <= set(found)
+    exact, kept = sharp(model, FRAMES[0]), sharp(emulate_half(graphs.fp16(found)), FRAMES[0])
+    assert decibels(kept, exact) > 55

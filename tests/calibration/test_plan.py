@@ -25,7 +25,6 @@ def plan(layers: list[Layer]) -> Plan:
     return with_ranges(
         Plan("small", "native", "mse", choices, "0" * 64, {"up": [0.5, -0.25]}, ("n_up",)),
         {"stem": 1.0, "up": 0.1 + 0.2},
-        keep=False,
     )
 
 
@@ -43,11 +42,6 @@ def test_switching_notes_why_and_keeps_the_rest(plan: Plan) -> None:
     assert found["stem"].why == ""
     assert found["head"].why != "too dear", "it was not in INT8 before"
     assert found["up"].range == 0.1 + 0.2
-
-
-def test_ranges_that_are_kept_stand(plan: Plan) -> None:
-    ranges = {choice.name: choice.range for choice in with_ranges(plan, {"stem": 9.0, "down": 2.0}, keep=True).layers}
-    assert (ranges["stem"], ranges["down"]) == (1.0, 2.0)
 
 
 def edited(plan: Plan, tmp_path: Path, **changes: Any) -> Path:

@@ -64,6 +64,7 @@ def make_report(name: str = "m") -> dict[str, Any]:
         "precision": "int8",
         "deform": "gather",
         "method": "mse",
+        "reference": "edge-n.onnx",
         "budget_db": 0.1,
         "passed": True,
         "versions": {"edgedeblur": "0.1.0"},

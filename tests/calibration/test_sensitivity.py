@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibration.decide.plan import Choice
-from calibration.decide.sensitivity import Bounded, OutOfEvaluations, costs_alone, smallest_high_precision
+from calibration.decide.sensitivity import TRIES, Bounded, OutOfEvaluations, costs_alone, smallest_high_precision
 
 LAYERS = st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 100)), min_size=1, max_size=8)
 
@@ -32,7 +32,7 @@ def test_the_budget_is_met_and_nothing_given_up_could_come_back(layers: list[tup
     spent = sum(costs[name] for name in found)
     assert spent <= budget
     for name in set(costs) - found:
-        assert spent + costs[name] > budget
+        assert spent + costs[name] > budget  # at most 8 layers: all are tried again
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -63,6 +63,29 @@ def test_it_never_measures_more_than_it_may(evaluations: int) -> None:
     assert len(asked) <= evaluations
     assert len(set(asked)) == len(asked), "the same question twice"
     assert sum(costs[name] for name in found) <= 8.0
+    within = [names for names in asked if sum(costs[name] for name in names) <= 8.0]
+    assert bool(found) == bool(within), "what was measured and fits is not thrown away"
+
+
+def test_a_second_search_with_little_left_uses_what_the_first_measured() -> None:
+    layers = [(100, 3), (50, 9), (70, 1), (10, 20), (90, 4)]
+    costs = adding_up(layers)
+    drop = Bounded(lambda names: sum(costs[name] for name in names), 8)
+    alone = costs_alone(list(costs), drop, reserve=3)
+    first = smallest_high_precision(choices(layers), alone, drop, 30.0)
+    drop.left = 0
+    second = smallest_high_precision(choices(layers), alone, drop, 9.5)
+    assert first
+    assert second
+    assert sum(costs[name] for name in second) <= 9.5
+
+
+def test_one_search_leaves_evaluations_for_another() -> None:
+    layers = [(1, 10)] * 60
+    costs = adding_up(layers)
+    drop = Bounded(lambda names: sum(costs[name] for name in names), 500)
+    smallest_high_precision(choices(layers), costs, drop, 5.0)
+    assert 500 - drop.left <= TRIES + 7
 
 
 def test_costs_leave_evaluations_for_the_search() -> None:

@@ -16,7 +16,7 @@ from onnx import numpy_helper
 import edgedeblur
 from edgedeblur import ExitCode
 from engines import precision_gate
-from engines.precision_gate import measure_fp16, probe_frames
+from engines.precision_gate import measure_built, probe_frames
 from runtime.quality import MOST_DB
 from tests.engines.conftest import Build
 from tests.engines.frame_graph import frame_graph
@@ -41,7 +41,7 @@ def overflowing_file(onnx_file: Path) -> Path:
 
 @pytest.mark.parametrize("size", [(5, 5), (64, 96), (61, 90), (720, 1280)])
 def test_sound_network_is_far_above_the_gate(size: tuple[int, int]) -> None:
-    measured = measure_fp16(frame_graph().SerializeToString(), Path("m.onnx"), size)
+    measured = measure_built(frame_graph().SerializeToString(), Path("m.onnx"), size)
     assert measured is not None
     assert 60 < measured <= MOST_DB
 
@@ -49,7 +49,7 @@ def test_sound_network_is_far_above_the_gate(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("preset", ["edge-n", "edge-s", "edge-m"])
 def test_presets_pass(preset: str, exported: Callable[[str], Path]) -> None:
     path = exported(preset)
-    measured = measure_fp16(path.read_bytes(), path, (128, 160))
+    measured = measure_built(path.read_bytes(), path, (128, 160))
     assert measured is not None
     assert measured > precision_gate.DEFAULT_MIN_PSNR + 5
 
@@ -95,7 +95,7 @@ def test_old_onnx_runtime_compares_the_gather_form(monkeypatch: pytest.MonkeyPat
         return really(data)
 
     monkeypatch.setattr(precision_gate, "_session", old)
-    measured = measure_fp16(frame_graph().SerializeToString(), Path("m.onnx"), (64, 96))
+    measured = measure_built(frame_graph().SerializeToString(), Path("m.onnx"), (64, 96))
     assert measured is not None
     assert measured > 60
     assert len(opened) == 3
