@@ -99,6 +99,14 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds an option's default to its help, unless there is none or the help says it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        said = action.default in (None, []) or "(default: " in (action.help or "")
+        return action.help if said else super()._get_help_string(action)
+
+
 def _run_verb(verb: str, arguments: Sequence[str]) -> int:
     module_name, summary = VERBS[verb]
     try:
@@ -113,9 +121,7 @@ def _run_verb(verb: str, arguments: Sequence[str]) -> int:
             f"install it with: pip install -e '.{extra.get(stage, '')}'",
             ExitCode.ENVIRONMENT,
         ) from error
-    parser = argparse.ArgumentParser(
-        prog=f"edgedeblur {verb}", description=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog=f"edgedeblur {verb}", description=summary, formatter_class=_HelpFormatter)
     command.add_arguments(parser)
     # Intermixed: an option may stand between the input and the outputs.
     code = int(command.run(parser.parse_intermixed_args(arguments)))

@@ -132,7 +132,7 @@ class Journal:
             try:
                 record = json.loads(line or b"{}")
                 if record.get("context") == self._context:
-                    self._results[str(record["what"])] = {k: float(v) for k, v in record["result"].items()}
+                    self._results[str(record["what"])] = _numbers(record["result"])
             except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
                 damaged += 1
         if damaged:
@@ -149,6 +149,14 @@ class Journal:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
+
+
+def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
+    """A journal line's result. Raises ValueError when one of its values is not finite."""
+    numbers = {str(name): float(value) for name, value in result.items()}
+    if not numbers or not all(map(math.isfinite, numbers.values())):
+        raise ValueError("a result is empty or not finite")
+    return numbers
 
 
 def _ranges(content: Any, key: CacheKey) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -11,10 +13,12 @@ from calibration.calibrate_options import Outputs, add_arguments, checked
 from calibration.decide.int8 import int8_result
 from calibration.decide.starting import half_offenders
 from calibration.finishing import finish
-from calibration.frames.choose import Selection, choose_frames, evaluation_frames
+from calibration.frames.choose import MEMORY, Sample, Selection, choose_frames, evaluation_frames
+from calibration.frames.coverage import half_luma
 from calibration.graph.forms import Graphs
 from calibration.job import Job, Result
 from calibration.measure.sets import EvaluationSet, evaluation_set, measured
+from calibration.report.tables import counted
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import (
     DEFORM_KEY,
@@ -39,8 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     half = half_offenders(job.graphs, job.frames)
     fp16 = job.graphs.fp16(offender.node for offender in half)
     results = [measured(None, "fp32", job.sets), measured(fp16, "fp16", job.sets)]
-    only_half = arguments.precision == "fp16"
-    finish(job, Result(fp16, None, half, {}, 0, results) if only_half else int8_result(job, half, results))
+    result = Result(fp16, None, half, {}, 0, results)
+    # An INT8 graph has an FP16 body; but a plan may keep in FP32 what FP16 alone loses.
+    if arguments.precision == "int8" and (arguments.plan is not None or job.passes(result)):
+        result = int8_result(job, half, results)
+    finish(job, result)
     return ExitCode.OK
 
 
@@ -53,7 +60,8 @@ def _job(arguments: argparse.Namespace, outputs: Outputs) -> Job:
         reference = _canonical(load_model(arguments.reference), arguments.reference)
     held_out = 0 if arguments.eval else EVALUATION
     selection = choose_frames(arguments.data, arguments.frames, held_out, least)
-    _check_content(arguments.data, selection)
+    _check_content(selection.source, selection.calibration)
+    _tell(arguments, selection)
     graphs = Graphs(model, arguments.deform)
     fp32 = reference or graphs.fp32()[0]
     return Job(arguments, outputs, data, graphs, selection, fp32, _sets(arguments, selection, fp32, least))
@@ -62,9 +70,13 @@ def _job(arguments: argparse.Namespace, outputs: Outputs) -> Job:
 def _sets(
     arguments: argparse.Namespace, selection: Selection, fp32: ir.Model, least: tuple[int, int]
 ) -> list[EvaluationSet]:
-    chosen = [(without_credentials(uri), evaluation_frames(uri, MOST_EVALUATED, least)) for uri in arguments.eval]
+    room = MEMORY // max(len(arguments.eval), 1)
+    chosen = [(without_credentials(uri), evaluation_frames(uri, MOST_EVALUATED, least, room)) for uri in arguments.eval]
     own = f"{without_credentials(arguments.data)}{', held out' if selection.held_out else ''}"
-    return [evaluation_set(name, some, fp32) for name, some in chosen or [(own, selection.evaluation)]]
+    sets = chosen or [(own, selection.evaluation)]
+    for name, samples in sets:
+        _check_content(name, samples)
+    return [evaluation_set(name, samples, fp32) for name, samples in sets]
 
 
 def _canonical(model: ir.Model, path: Path) -> ir.Model:
@@ -85,12 +97,26 @@ def _canonical(model: ir.Model, path: Path) -> ir.Model:
     return model
 
 
-def _check_content(uri: str, selection: Selection) -> None:
-    """Raises Failure (SOURCE) when there is nothing in the frames: every range would be that of nothing."""
-    best = max(sample.features.contrast for sample in selection.calibration if sample.features)
+def _check_content(name: str, samples: Sequence[Sample]) -> None:
+    """Raises Failure (SOURCE) when there is nothing in the frames: ranges and losses would be those of nothing."""
+    best = max(float(half_luma(sample.image).std()) for sample in samples)
     if best < LEAST_CONTRAST:
         raise Failure(
-            f"all {len(selection.calibration)} frames of {uri} are of one colour (contrast {best:.1f} of 255 grey "
-            "levels); expected pictures of what the camera will see: look at them, or uncover the lens",
+            f"{name}: {counted(len(samples), 'frame')}, all of one colour (contrast {best:.1f} of 255 grey levels); "
+            "expected pictures of what the camera will see: look at them, or uncover the lens",
             ExitCode.SOURCE,
+        )
+
+
+def _tell(arguments: argparse.Namespace, selection: Selection) -> None:
+    """What weakens the result, on stderr."""
+    found = len(selection.calibration)
+    if found < arguments.frames:
+        asked = f"--frames asks for {arguments.frames}"
+        print(f"{selection.source}: {counted(found, 'frame')} to calibrate on; {asked}", file=sys.stderr)
+    if not arguments.eval and not selection.held_out:
+        print(
+            f"{selection.source}: too few frames to hold any out: losses are measured on the calibration frames "
+            "themselves and flatter; give others with --eval",
+            file=sys.stderr,
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from calibration.observers.ranges import METHODS
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import check_onnx_output
-from export.passes.whole_files import check_regular
+from export.passes.whole_files import cannot_write, check_regular, temporary_name, write_durably
+
+NAME_ADVICE = "give a shorter name or another place"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", required=True, help="frames to calibrate on: whatever `edgedeblur run` reads, or a folder of pairs"
     )
     parser.add_argument(
-        "--eval", nargs="+", default=[], metavar="DATA", help="measure on these, not on frames held out of --data"
+        "--eval",
+        action="append",
+        default=[],
+        metavar="DATA",
+        help="measure on these, not on frames held out of --data; give it once for each set",
     )
     parser.add_argument(
         "--reference",
@@ -43,9 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=200,
         help="graphs that the search may measure; 0: no search, first and last layers stay FP16",
     )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="ranges and results of the search (default: calib)")
-    parser.add_argument("-o", "--output", type=Path, help="file to write (default: MODEL.int8.onnx)")
-    parser.add_argument("--force", action="store_true", help="write over the output if it is there")
+    parser.add_argument(
+        "--cache", metavar="DIR", help="for ranges and results of the search (default: calib beside the output)"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="file to write (default: MODEL.int8.onnx or MODEL.fp16.onnx)")
+    parser.add_argument("--force", action="store_true", help="write over the output and what is beside it")
 
 
 @dataclass(frozen=True)
@@ -61,9 +71,17 @@ class Outputs:
         plan, as_json, as_page = (self.graph.with_suffix(f".{refused}{name}") for name in names)
         return plan, as_json, as_page
 
+    def every(self) -> tuple[Path, ...]:
+        """All that may be written."""
+        return (self.graph, *self.beside(True), *self.beside(False))
+
 
 def checked(arguments: argparse.Namespace) -> Outputs:
-    """What will be written. Raises Failure (USAGE) for options that make no sense, as `check_onnx_output` does."""
+    """What will be written.
+
+    Raises Failure: USAGE for options that make no sense and for files that are there already, ENVIRONMENT where nothing
+    can be written.
+    """
     if arguments.frames < 1:
         raise Failure(f"--frames is {arguments.frames}; expected at least 1")
     if not 0 <= arguments.max_psnr_drop <= 100:  # false for nan, too
@@ -72,18 +90,39 @@ def checked(arguments: argparse.Namespace) -> Outputs:
         raise Failure(f"--evaluations is {arguments.evaluations}; expected 0 to 100000")
     if arguments.plan is not None and arguments.precision != "int8":
         raise Failure("--plan says which layers are INT8; expected no --precision fp16 beside it")
+    if arguments.cache == "":
+        raise Failure("--cache is ''; expected a folder (the current one is .)")
     if not arguments.model.name:
         raise Failure(f"the model is '{arguments.model}'; expected an .onnx file", ExitCode.MODEL)
     outputs = Outputs(arguments.output or arguments.model.with_suffix(f".{arguments.precision}.onnx"))
     check_onnx_output(outputs.graph, arguments.model, arguments.force)
-    for path in (*outputs.beside(True), outputs.beside(False)[0]):  # plans may have been edited, a refused one too
-        if _there(path) and not arguments.force:
-            raise Failure(f"{path} is there already; give another name, or add --force to write over it")
+    check_free(outputs.every(), arguments.force)
+    _try_longest(outputs.every())
     return outputs
 
 
-def _there(path: Path) -> bool:
+def check_free(paths: Iterable[Path], force: bool, found: str = "is there already") -> None:
+    """Raises Failure: USAGE for a file that is there without `force`, ENVIRONMENT for what no file can replace."""
+    for path in paths:
+        try:
+            there = check_regular(path)
+        except OSError as error:
+            raise cannot_write(path, error, NAME_ADVICE) from error
+        if there and not force:
+            raise Failure(f"{path} {found}; give another name, or add --force to write over it")
+
+
+def _try_longest(paths: Iterable[Path]) -> None:
+    """Raises Failure (ENVIRONMENT) when the file system has no room for the longest of these names.
+
+    A folder that is not there yet says nothing about names: a file is made, and removed, in the nearest that is.
+    """
+    longest = max(paths, key=lambda path: len(os.fsencode(path.name)))
+    folder = next(folder for folder in longest.parents if os.path.lexists(folder))
+    trial = temporary_name(folder / "trial")
+    trial = folder / trial.name.ljust(len(os.fsencode(longest.name)), "_")
     try:
-        return check_regular(path)
+        write_durably(trial, b"")
+        trial.unlink()
     except OSError as error:
-        raise Failure(f"{path} cannot be written: {error.strerror}", ExitCode.ENVIRONMENT) from error
+        raise cannot_write(longest, error, NAME_ADVICE) from error

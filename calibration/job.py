@@ -48,8 +48,8 @@ class Job:
     @property
     def cache(self) -> Path:
         """Where ranges and results of searches are kept."""
-        folder: Path | None = self.arguments.cache
-        return folder or self.outputs.graph.parent / "calib"
+        folder: str | None = self.arguments.cache
+        return self.outputs.graph.parent / "calib" if folder is None else Path(folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,11 @@ class Result:
     settling: Mapping[int, float]  # calibration frames → PSNR to FP32 in dB
     evaluations: int
     measured: list[list[Measured]]  # FP32, FP16 and, where asked for, INT8: one for each set
+
+    @property
+    def precision(self) -> str:
+        """Of `model`: FP16 also where INT8 was asked for and FP16 alone loses too much."""
+        return self.measured[-1][0].precision
 
     @property
     def drop(self) -> float:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
+Item = TypeVar("Item")
 EVERY_S = 2.0
 
 
@@ -36,3 +39,12 @@ class Progress:
             print(f"\r{line:<78}", end="", file=sys.stderr, flush=True)
         else:
             print(line, file=sys.stderr, flush=True)
+
+
+def followed(task: str, items: Sequence[Item]) -> Iterator[Item]:
+    """The items, one after the other, with progress as they are asked for."""
+    progress = Progress(task, len(items))
+    for item in items:
+        yield item
+        progress.step()
+    progress.close()

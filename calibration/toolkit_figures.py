@@ -13,6 +13,7 @@ import onnxruntime
 from calibration.graph.compute import macs_by_precision
 from calibration.measure.quality import decibels, drops, outputs_of
 from calibration.measure.sets import EvaluationSet
+from calibration.observers.watch import results
 from export.passes.emulate_half import emulate_half
 from export.passes.fix_size import fix_size
 from export.passes.graph_tools import copied
@@ -84,7 +85,7 @@ def one_line(error: Exception | str) -> str:
 
 
 def _run(session: onnxruntime.InferenceSession, images: Sequence[Image]) -> list[Image]:
-    return [np.asarray(session.run(["sharp"], {"frame": image})[0], np.uint8) for image in images]
+    return [np.asarray(results(session, ["sharp"], image)[0], np.uint8) for image in images]
 
 
 def _two(number: float) -> str:

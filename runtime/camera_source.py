@@ -117,8 +117,11 @@ def open_rtsp(uri: str, options: SourceOptions) -> CameraSource:
 
 
 def without_credentials(uri: str) -> str:
-    """The URI without what stands before the last `@`: a password may itself hold `@` or `/`."""
-    return re.sub(r"^(\w+://).*@", r"\1", uri)
+    """A network stream's URI without what stands before the last `@`: a password may itself hold `@` or `/`.
+
+    Other URIs are as they were: `test://96x64@30` has no user.
+    """
+    return re.sub(r"^((?:rtsp|http)s?://).*@", r"\1", uri, flags=re.IGNORECASE)
 
 
 def _open(address: str, name: str, hint: str, timeout_s: float, **how: Any) -> CameraSource:

@@ -72,10 +72,7 @@ class OnnxSession:
         try:
             (sharp,) = self._session.run(["sharp"], {"frame": frame})
         except Exception as error:  # ONNX Runtime raises many private types
-            size = size_text((frame.shape[0], frame.shape[1]))
-            if re.search(r"bad_alloc|allocat|out of memory", str(error), re.IGNORECASE):
-                raise Failure(f"out of memory on a frame of {size}; use smaller frames", ExitCode.MEMORY) from error
-            raise Failure(f"model '{self.path}' failed on a frame of {size}: {error}", ExitCode.MODEL) from error
+            raise run_failure(f"model '{self.path}'", frame, error) from error
         return np.asarray(sharp, dtype=np.uint8)
 
 
@@ -92,7 +89,7 @@ def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(str(path), session_options(threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises many private types
-        raise Failure(_load_message(path, str(error), onnxruntime.__version__), ExitCode.MODEL) from error
+        raise load_failure(f"model '{path}'", error, onnxruntime.__version__) from error
 
 
 def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
@@ -113,20 +110,40 @@ def session_options(threads: int = 0) -> onnxruntime.SessionOptions:
     return options
 
 
-def _load_message(path: Path, error: str, version: str) -> str:
+def run_failure(model: str, frame: Image, error: Exception) -> Failure:
+    """What stopped ONNX Runtime on a frame: MEMORY when it ran out, else MODEL. model: what to call it."""
+    size = size_text((frame.shape[0], frame.shape[1]))
+    if _is_memory(error):
+        return Failure(f"out of memory on a frame of {size}; use smaller frames", ExitCode.MEMORY)
+    return Failure(f"{model} failed on a frame of {size}: {error}", ExitCode.MODEL)
+
+
+def load_failure(model: str, error: Exception, version: str) -> Failure:
+    """Why ONNX Runtime `version` cannot load it: MEMORY when it ran out, else MODEL. model: what to call it."""
+    if _is_memory(error):
+        return Failure(f"out of memory while loading {model}; end other programs first", ExitCode.MEMORY)
+    return Failure(_load_message(model, str(error), version), ExitCode.MODEL)
+
+
+def _is_memory(error: Exception) -> bool:
+    found = re.search(r"bad_alloc|allocat|out of memory", str(error), re.IGNORECASE)
+    return isinstance(error, MemoryError) or found is not None
+
+
+def _load_message(model: str, error: str, version: str) -> str:
     if PLUGIN_OP in error:  # first: its name holds that of the standard operator
         return (
-            f"model '{path}' uses {PLUGIN_OP}, the operator of our TensorRT plugin, which runs only in a TensorRT "
+            f"{model} uses {PLUGIN_OP}, the operator of our TensorRT plugin, which runs only in a TensorRT "
             "engine; give the .onnx as it was exported, or make one with: edgedeblur export CHECKPOINT.pt"
         )
     if "DeformConv" in error:
         return (
-            f"model '{path}' uses DeformConv, which ONNX Runtime {version} lacks (1.25 or newer has it, on Python 3.11 "
-            "or newer); upgrade, or use the .gather.onnx form of the model"
+            f"{model} uses DeformConv, which ONNX Runtime {version} lacks (1.25 or newer has it, on Python 3.11 "
+            "or newer); upgrade, or use the .gather.onnx form of the model (--deform gather)"
         )
     if re.search(r"protobuf|ModelProto|does not have a graph|No graph was found", error, re.IGNORECASE):
-        return f"'{path}' is not a whole ONNX model (damaged, empty or another kind of file); copy or export it again"
-    return f"ONNX Runtime {version} cannot load '{path}': {error.splitlines()[0]}"
+        return f"{model} is not a whole ONNX model (damaged, empty or another kind of file); copy or export it again"
+    return f"ONNX Runtime {version} cannot load {model}: {error.splitlines()[0]}"
 
 
 def _check_contract(path: Path, session: onnxruntime.InferenceSession) -> tuple[int, int] | None:

@@ -38,10 +38,11 @@ def int8_result(job: Job, half: list[Offender], others: list[list[Measured]]) ->
     )
     plan = completed(job.graphs, plan, growing[len(job.frames)], job.frames)
     fp32, _ = job.graphs.fp32()
-    start = Result(fp32, plan, half, _settling(job, plan, growing), 0, others)
+    start = Result(fp32, plan, half, {}, 0, others)
     if job.arguments.plan is not None:
         return _by_plan(job, plan, start)
-    return _measured(job, start, plan) if job.arguments.evaluations == 0 else _searched(job, plan, start)
+    result = _measured(job, start, plan) if job.arguments.evaluations == 0 else _searched(job, plan, start)
+    return replace(result, settling=_settling(job, result.plan or plan, growing))
 
 
 def _by_plan(job: Job, plan: Plan, start: Result) -> Result:
@@ -103,7 +104,10 @@ def _measured(job: Job, result: Result, plan: Plan) -> Result:
 
 
 def _settling(job: Job, plan: Plan, growing: Mapping[int, Ranges]) -> dict[int, float]:
-    """Number of calibration frames → PSNR to FP32 in dB, with the plan's layers and the ranges of so many frames."""
+    """Number of calibration frames → PSNR to FP32 in dB of the plan's layers with the ranges that so many give.
+
+    Of the first evaluation frames, with an FP32 body. A plan from a file brings its own ranges: nothing settles there.
+    """
     some = job.sets[0]
     frames = [sample.image for sample in some.samples[:SETTLING_FRAMES]]
     layers = observed_layers(job.graphs, plan)

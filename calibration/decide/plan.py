@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from calibration.decide.plan_checks import SCHEMA, check_plan
 from calibration.graph.layers import Layer
 from calibration.graph.quantise import Bias
-from edgedeblur import ExitCode, Failure
+from edgedeblur import Failure
 
-SCHEMA = 1
-PRECISIONS = ("int8", "fp16", "fp32")
 INT8, FP16 = "int8", "fp16"
 
 
@@ -84,69 +81,25 @@ def _switched(choice: Choice, int8: bool, why: str) -> Choice:
 
 
 def read_plan(path: Path, layers: Sequence[Layer]) -> Plan:
-    """Read a plan and hold it against a graph's layers.
+    """Read a plan for a graph whose layers these are.
 
-    Raises Failure: USAGE when the file is missing, is no plan or names a layer that the graph lacks, naming the field.
+    Raises Failure (USAGE), naming the field, when the file is missing, is no plan or does not fit the graph.
     """
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise Failure(
             f"the plan {path} cannot be read: {reason}; expected what calibrate writes beside its output"
         ) from error
     try:
-        plan = _plan(content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Failure(
-            f"{path} is no plan: {_reason(error)}; expected what calibrate writes beside its output"
-        ) from error
-    _check_names(path, plan, {layer.name for layer in layers})
-    return plan
+        check_plan(content, layers)
+    except (ValueError, RecursionError) as error:
+        raise Failure(f"the plan {path}: {error}") from error
+    return _plan(content)
 
 
-def _plan(content: Any) -> Plan:
-    if content["schema"] != SCHEMA:
-        raise ValueError(f"schema is {content['schema']!r}, expected {SCHEMA}")
+def _plan(content: Mapping[str, Any]) -> Plan:
     choices = tuple(Choice(**line) for line in content["layers"])
-    for choice in choices:
-        _check_choice(choice)
-    names = [choice.name for choice in choices]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise ValueError(f"layer {min(twice)!r} stands there twice")
-    bias = {str(name): [float(value) for value in values] for name, values in content.get("bias", {}).items()}
-    foreign = sorted(set(bias) - set(names))
-    if foreign:
-        raise ValueError(f"bias of {foreign[0]!r}: the plan has no such layer")
-    fields = {key: content[key] for key in ("preset", "deform", "method")}
-    fp32 = tuple(str(name) for name in content.get("fp32_nodes", ()))
-    return Plan(layers=choices, model_sha256=content.get("model_sha256"), bias=bias, fp32_nodes=fp32, **fields)
-
-
-def _check_choice(choice: Choice) -> None:
-    if choice.precision not in PRECISIONS:
-        raise ValueError(
-            f"precision of {choice.name!r} is {choice.precision!r}, expected one of {', '.join(PRECISIONS)}"
-        )
-    number = choice.range
-    if number is not None and not (isinstance(number, int | float) and 0 <= number < math.inf):
-        raise ValueError(f"range of {choice.name!r} is {number!r}, expected a number from 0, or null")
-
-
-def _check_names(path: Path, plan: Plan, known: set[str]) -> None:
-    named = [choice.name for choice in plan.layers]
-    for name in named:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise Failure(f"{path} names the layer '{name}', which the model does not have{hint}")
-    missing = sorted(known - set(named))
-    if missing:
-        raise Failure(
-            f"{path} lacks the layer '{missing[0]}' and {len(missing) - 1} more; it is of another model", ExitCode.USAGE
-        )
-
-
-def _reason(error: Exception) -> str:
-    return f"there is no {error}" if isinstance(error, KeyError) else str(error)
+    rest = {key: content[key] for key in ("preset", "deform", "method", "model_sha256", "bias") if key in content}
+    return Plan(layers=choices, fp32_nodes=tuple(content.get("fp32_nodes", ())), **rest)

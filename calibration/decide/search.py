@@ -35,7 +35,11 @@ class Search:
         return self._most - self._drop.left
 
     def measure_costs(self, names: frozenset[str], reserved: int = RESERVED) -> None:
-        """Measure what these layers cost alone, the largest first, as far as evaluations reach."""
+        """Measure the plan itself, so that no search ends below it, and what these layers cost alone.
+
+        The largest come first, as far as evaluations reach.
+        """
+        self._drop(self._plan.int8())
         by_size = sorted((choice for choice in self._plan.layers if choice.name in names), key=lambda one: -one.macs)
         self._costs = costs_alone([choice.name for choice in by_size], self._drop, reserved)
         self._progress.close()
@@ -57,13 +61,12 @@ class Search:
 
     def _measure(self, names: Names) -> float:
         what = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
-        known = self._journal.get(what)
-        if known is None:
+        drop = (self._journal.get(what) or {}).get("drop_db")
+        if drop is None:
             drop = worst_mean_drop(self._graphs.quantised(self._plan, names), self._crops)
-            known = {"drop_db": drop}
-            self._journal.put(what, known)
+            self._journal.put(what, {"drop_db": drop})
         self._progress.step()
-        return known["drop_db"]
+        return drop
 
 
 def searched(graphs: Graphs) -> frozenset[str]:

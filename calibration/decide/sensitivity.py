@@ -51,16 +51,22 @@ def smallest_high_precision(
     evaluations run out, the best of all sets measured so far is returned; it is empty when none meets the budget.
     """
     dearest = sorted(candidates, key=lambda choice: -_price(choice, costs))
+    macs = {choice.name: choice.macs for choice in candidates}
+    best: Names = frozenset()
     try:
-        given_up = _bisect(dearest, drop, budget)
-        best = frozenset(choice.name for choice in dearest[given_up:])
-        for choice in sorted(dearest[:given_up], key=lambda choice: -choice.macs)[:TRIES]:
+        best = frozenset(choice.name for choice in dearest[_bisect(dearest, drop, budget) :])
+        best = _largest([best, *drop.within(budget)], macs)
+        for choice in sorted((one for one in candidates if one.name not in best), key=lambda one: -one.macs)[:TRIES]:
             if drop(best | {choice.name}) <= budget:
                 best |= {choice.name}
-        return best
     except OutOfEvaluations:
-        macs = {choice.name: choice.macs for choice in candidates}
-        return max(drop.within(budget), key=lambda names: sum(macs[name] for name in names), default=frozenset())
+        pass
+    return _largest([best, *drop.within(budget)], macs)
+
+
+def _largest(sets: Sequence[Names], macs: Mapping[str, int]) -> Names:
+    """The set that saves most; the first of several."""
+    return max(sets, key=lambda names: sum(macs.get(name, 0) for name in names))
 
 
 def _price(choice: Choice, costs: Mapping[str, float]) -> float:

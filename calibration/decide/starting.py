@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from calibration.decide.plan import INT8, Plan, default_choices, read_plan, with_int8, with_ranges
+from calibration.decide.plan import INT8, Choice, Plan, default_choices, read_plan, with_int8, with_ranges
 from calibration.graph.bias import corrections
 from calibration.graph.forms import Graphs
 from calibration.graph.half_check import Offender, offenders
@@ -16,6 +16,7 @@ from edgedeblur import ExitCode, Failure
 from runtime.frame import Image
 
 MOST_FRAMES = 32  # for bias corrections and the FP16 check: means and extremes of a cover settle early
+BY_FILE = "as the plan has it"
 NO_PARTNER = "its operand is not in INT8"
 
 
@@ -42,11 +43,26 @@ def _from_file(path: Path, own: Plan, layers: Sequence[Layer]) -> Plan:
     if native:
         raise Failure(f"{path} asks for '{native}' in INT8; {DEFORM_NATIVE}")
     same = (plan.model_sha256, plan.deform, plan.method) == (own.model_sha256, own.deform, own.method)
+    plan = _with_reasons(plan, own)
     if plan.model_sha256 is None or same:
         return replace(plan, deform=own.deform)
     print(f"{path}: ranges are observed anew: they are of another model, --deform or --method", file=sys.stderr)
     stale = tuple(replace(choice, range=None, cost_db=None) for choice in plan.layers)
     return replace(own, layers=stale, fp32_nodes=())
+
+
+def _with_reasons(plan: Plan, own: Plan) -> Plan:
+    """Reasons that fit an edited plan: where it differs from the rule, it is the reason itself."""
+    rule = {choice.name: choice.why for choice in own.layers}
+    layers = (replace(choice, why=_reason(choice, rule[choice.name])) for choice in plan.layers)
+    return replace(plan, layers=tuple(layers))
+
+
+def _reason(choice: Choice, against: str) -> str:
+    """against: what the rule has against INT8 there."""
+    if choice.precision == INT8:
+        return BY_FILE if against else ""
+    return choice.why or BY_FILE
 
 
 def observed_layers(graphs: Graphs, plan: Plan) -> list[Layer]:

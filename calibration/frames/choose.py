@@ -65,10 +65,11 @@ def choose_frames(uri: str, count: int, evaluation: int, min_size: tuple[int, in
     return Selection(name, candidates.seen, calibration, measured, held_out=True)
 
 
-def evaluation_frames(uri: str, most: int, min_size: tuple[int, int]) -> list[Sample]:
+def evaluation_frames(uri: str, most: int, min_size: tuple[int, int], memory: int = MEMORY) -> list[Sample]:
     """At most `most` > 0 frames of a source in its order, spread evenly; the first ones of a camera or test scene.
 
-    One pass that holds up to twice as many; fewer are taken where those would not fit into memory.
+    One pass that holds up to twice as many; fewer are taken where those, or these and what graphs make of them, would
+    not fit into `memory`: bytes, a share of MEMORY where several sources are measured on.
     Raises Failure (SOURCE) as `choose_frames` does.
     """
     held: list[Sample] = []
@@ -76,7 +77,7 @@ def evaluation_frames(uri: str, most: int, min_size: tuple[int, int]) -> list[Sa
     with _opened(uri) as source:
         endless = _is_endless(source, uri)
         for place, frame in enumerate(_frames(source, min_size)):
-            most = min(most, max(1, MEMORY // (2 * _bytes_of(frame))))
+            most = min(most, max(1, memory // _bytes_measured(frame)))
             if place % spacing == 0:
                 held.append(_sample(frame))
             if endless and len(held) >= most:
@@ -171,3 +172,8 @@ def _text(name: str) -> str:
 
 def _bytes_of(frame: Frame) -> int:
     return frame.image.nbytes * (1 if frame.reference is None else 2)
+
+
+def _bytes_measured(frame: Frame) -> int:
+    """With the FP32 graph's output, which is held, and that of the graph which is measured."""
+    return _bytes_of(frame) + 2 * frame.image.nbytes

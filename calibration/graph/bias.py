@@ -14,9 +14,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from calibration.graph.layers import DEFORMED, LINEAR, SKIP, Layer
-from calibration.graph.quantise import LEVELS, LOWEST, along, levels_of, scale_of
+from calibration.graph.layers import LINEAR, SKIP, Layer
+from calibration.graph.quantise import LEVELS, LOWEST, along, bias_input, levels_of, scale_of
 from calibration.observers.watch import Activation, watch
+from calibration.progress import Progress
+from export.passes.deform_node import OP_TYPE as DEFORM
 from runtime.frame import Image
 
 Means = NDArray[np.float64]  # (C,): of one activation's channels
@@ -36,15 +38,19 @@ def corrections(
     Each layer is corrected for its own error alone, with the FP32 graph's activations. Also chasing what arrives from
     the layers before it, all at once, diverges.
     """
-    linear = [layer for layer in layers if layer.kind != SKIP and _has_bias(layer)]
+    linear = [layer for layer in layers if layer.kind != SKIP and _correctable(layer)]
     exact: dict[str, Means] = {}
     rounded: dict[str, Means] = {}
 
     def seen(_: int, name: str, values: Activation) -> None:
         exact[name] = exact.get(name, 0.0) + _channel_means(values)
         rounded[name] = rounded.get(name, 0.0) + _channel_means(_rounded(values, ranges[name]))
+        progress.step()
 
-    watch(model, sorted({str(layer.activation.name) for layer in linear}), frames, seen, bytes_per_pixel)
+    names = sorted({str(layer.activation.name) for layer in linear})
+    progress = Progress("correcting biases", len(names) * len(frames))
+    watch(model, names, frames, seen, bytes_per_pixel)
+    progress.close()
     count = len(frames)
     return {
         layer.name: _shift(layer.node, exact[name] / count, rounded[name] / count)
@@ -53,12 +59,10 @@ def corrections(
     }
 
 
-def _has_bias(layer: Layer) -> bool:
-    """A lowered deformable convolution without a bias has no addition that could take one; grouped ones are rare."""
-    if layer.kind == DEFORMED:
-        users = [user.op_type for user in layer.node.outputs[0].consumers()]
-        return layer.node.op_type == "MatMul" and users == ["Add"]
-    return layer.node.attributes.get_int("group", 1) == 1
+def _correctable(layer: Layer) -> bool:
+    """DeformConv as one operator is never INT8; grouped convolutions are rare."""
+    ungrouped = layer.node.attributes.get_int("group", 1) == 1
+    return layer.node.op_type != DEFORM and ungrouped and bias_input(layer.node) is not None
 
 
 def _rounded(values: Activation, largest: float) -> Activation:

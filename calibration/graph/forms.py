@@ -12,7 +12,8 @@ from calibration.graph.half_check import keep_fp32
 from calibration.graph.layers import Layer, find_layers, refind_layers
 from calibration.graph.quantise import quantise
 from export.passes import apply_passes, passes_for
-from export.passes.graph_tools import copied
+from export.passes.fold_shapes import fold_shapes
+from export.passes.graph_tools import copied, infer_shapes, tidy
 from export.passes.half import to_half
 
 
@@ -21,7 +22,9 @@ class Graphs:
 
     def __init__(self, canonical: ir.Model, deform: str) -> None:
         """canonical: FP32 with the standard DeformConv; it is changed. deform: "native" or "gather"."""
-        native = find_layers(canonical)
+        # Lowering folds and tidies. What it would drop or make one must be so before layers are found, and found again.
+        infer_shapes(canonical)
+        native = find_layers(tidy(fold_shapes(canonical)))
         model = apply_passes(canonical, passes_for(deform, "fp32"))
         self._model = model
         self._layers = refind_layers(model, native)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from calibration.observers.watch import Activation, watch
+from calibration.progress import Progress
 from export.passes.graph_tools import COMPUTE_FP32, constant_array, infer_shapes
 from export.passes.half import FP16_LARGEST
 from export.passes.half_regions import fp32_nodes
@@ -52,8 +53,11 @@ def offenders(
         largest[name] = max(largest[name], float(flat.max(initial=0.0)), -float(flat.min(initial=0.0)))
         squares[name] += float(np.dot(flat, flat))
         counts[name] += flat.size
+        progress.step()
 
+    progress = Progress("checking values against FP16", len(producers) * len(frames))
     watch(model, list(producers), frames, seen, bytes_per_pixel)
+    progress.close()
     found = {node: why for node in model.graph if (why := _weight_overflows(node))}
     for name, node in producers.items():
         rms = (squares[name] / max(counts[name], 1)) ** 0.5

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -45,9 +46,10 @@ class Layer:
 def find_layers(model: ir.Model) -> list[Layer]:
     """All layers of a canonical graph (FP32, standard DeformConv), in its order; nodes are renamed after their layer.
 
-    The names survive lowering and show up in an engine's layer list. Convolutions whose weight is computed are left
-    out. A skip is an addition right behind a convolution whose other operand another layer quantises already: INT8
-    engines add it in the convolution's epilogue.
+    The names survive lowering and show up in an engine's layer list. Other nodes keep theirs, made unique: by them a
+    plan tells which ones stay FP32. Convolutions whose weight is computed are left out. A skip is an addition right
+    behind a convolution whose other operand another layer quantises already: INT8 engines add it in the convolution's
+    epilogue.
     """
     linear = [node for node in model.graph if node.op_type in ("Conv", "ConvTranspose", DEFORM) and _constant(node)]
     convolutions = [node for node in linear if node.op_type != DEFORM]
@@ -58,7 +60,9 @@ def find_layers(model: ir.Model) -> list[Layer]:
         node.name = name
         kept = _kept(node, first, last)
         layers.append(Layer(name, LINEAR[node.op_type][0], node, 0, kept, kept in ("", FIRST, LAST)))
-    return [*layers, *_skips(layers)]
+    layers += _skips(layers)
+    _make_names_unique(model.graph, {layer.node: layer.name for layer in layers})
+    return layers
 
 
 def refind_layers(model: ir.Model, layers: Iterable[Layer]) -> list[Layer]:
@@ -80,12 +84,22 @@ def without_idle_skips(layers: Sequence[Layer], names: frozenset[str]) -> frozen
     return names - idle
 
 
+def output_channels(node: ir.Node) -> int:
+    """Of a convolution, or a lowered one, whose weight is constant."""
+    value = node.inputs[1]
+    assert value is not None
+    assert value.const_value is not None
+    groups = node.attributes.get_int("group", 1) if node.op_type == "ConvTranspose" else 1
+    outputs: int = value.const_value.numpy().shape[LINEAR[node.op_type][1]]
+    return outputs * groups
+
+
 def _kept(node: ir.Node, first: set[ir.Node], last: set[ir.Node]) -> str:
     if node.op_type == DEFORM:
         return DEFORM_NATIVE
     if _feeds_positions(node):
         return POSITIONS
-    if _channels(node) < FEWEST_CHANNELS:
+    if output_channels(node) < FEWEST_CHANNELS:
         return NARROW
     return FIRST if node in first else LAST if node in last else ""
 
@@ -95,18 +109,29 @@ def _names(nodes: list[ir.Node]) -> list[str]:
     names: list[str] = []
     for node in nodes:
         weight = node.inputs[1]
-        name = base = str(weight.name if weight is not None else node.name).removeprefix("network.")
-        name = base = base.removesuffix(".weight")
-        count = 1
-        while name in names:
-            count += 1
-            name = f"{base}#{count}"
-        names.append(name)
+        name = str(weight.name if weight is not None else node.name).removeprefix("network.").removesuffix(".weight")
+        names.append(_free(name, names))
     return names
 
 
-def _skips(layers: list[Layer]) -> list[Layer]:
+def _make_names_unique(graph: ir.Graph, named: Mapping[ir.Node, str]) -> None:
+    """Rename nodes that share a name or have none, which ONNX allows; the `named` ones have theirs."""
+    taken = set(named.values())
+    for node in graph:
+        if node not in named:
+            node.name = _free(node.name or node.outputs[0].name or node.op_type, taken)
+            taken.add(node.name)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """`name`, or with the first number behind it that makes it one of its own."""
+    numbered = (f"{name}#{count}" for count in itertools.count(2))
+    return next(one for one in itertools.chain([name], numbered) if one not in taken)
+
+
+def _skips(layers: Sequence[Layer]) -> list[Layer]:
     quantised = {layer.activation for layer in layers if layer.searched}
+    taken = {layer.name for layer in layers}
     found = []
     for layer in layers:
         users = list(layer.node.outputs[0].uses())
@@ -117,7 +142,8 @@ def _skips(layers: list[Layer]) -> list[Layer]:
         maker = operand.producer() if operand is not None else None
         # What no convolution made is the frame itself: the skip from input to output is never rounded to 8 bits.
         if operand in quantised and maker is not None and (_is_convolution(maker) or _reaches(maker, _producers)):
-            node.name = f"{layer.name}.skip"
+            node.name = _free(f"{layer.name}.skip", taken)
+            taken.add(node.name)
             found.append(Layer(node.name, SKIP, node, index))
     return found
 
@@ -125,15 +151,6 @@ def _skips(layers: list[Layer]) -> list[Layer]:
 def _constant(node: ir.Node) -> bool:
     value = node.inputs[1]
     return value is not None and value.const_value is not None
-
-
-def _channels(node: ir.Node) -> int:
-    value = node.inputs[1]
-    assert value is not None
-    assert value.const_value is not None
-    groups = node.attributes.get_int("group", 1) if node.op_type == "ConvTranspose" else 1
-    outputs: int = value.const_value.numpy().shape[LINEAR[node.op_type][1]]
-    return outputs * groups
 
 
 def _is_convolution(node: ir.Node) -> bool:

@@ -27,7 +27,8 @@ def quantise(model: ir.Model, layers: Sequence[Layer], ranges: Mapping[str, floa
     """Insert Q/DQ in place.
 
     layers: those to quantise, of `model`. ranges: name of an activation → largest magnitude that is represented.
-    bias: name of a layer → (M,) float32 to add to its bias. Raises KeyError when a layer's input has no range.
+    bias: name of a layer → (M,) float32 to add to its bias, unless that is computed. Raises KeyError when a layer's
+    input has no range.
     """
     shared: dict[ir.Value, ir.Value] = {}
     for layer in layers:
@@ -90,15 +91,36 @@ def _quantised_weight(graph: ir.Graph, node: ir.Node) -> ir.Value:
     return restored.outputs[0]
 
 
+def bias_input(node: ir.Node) -> tuple[ir.Node, int] | None:
+    """The node, and which of its inputs, that adds a layer's bias or may be given one; None where nothing constant can.
+
+    A convolution's bias is its third input; that of a lowered deformable one is added behind its product.
+    """
+    holder, index = node, 2
+    if node.op_type == "MatMul":
+        users = list(node.outputs[0].consumers())
+        if [user.op_type for user in users] != ["Add"]:
+            return None
+        holder, index = users[0], 1
+    bias = _input(holder, index)
+    return None if bias is not None and bias.const_value is None else (holder, index)
+
+
 def _add_to_bias(graph: ir.Graph, node: ir.Node, correction: npt.NDArray[np.float32]) -> None:
-    """A convolution's bias is its third input; that of a lowered deformable one is added behind its product."""
-    holder, index = (node, 2) if node.op_type != "MatMul" else (next(iter(node.outputs[0].consumers())), 1)
-    has_bias = index < len(holder.inputs) and holder.inputs[index] is not None
-    total = correction + (_array(holder, index) if has_bias else 0)
+    found = bias_input(node)
+    if found is None:
+        return
+    holder, index = found
+    total = correction if _input(holder, index) is None else correction + _array(holder, index)
     value = _initializer(graph, f"{node.name}/bias/corrected", total.astype(np.float32))
     if index >= len(holder.inputs):
         holder.resize_inputs(index + 1)
     holder.replace_input_with(index, value)
+
+
+def _input(node: ir.Node, index: int) -> ir.Value | None:
+    """One that may be left out."""
+    return node.inputs[index] if index < len(node.inputs) else None
 
 
 def _array(node: ir.Node, index: int) -> npt.NDArray[np.float32]:

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from calibration.frames.choose import Sample
 from calibration.measure.ssim import ssim
-from calibration.observers.watch import open_session
+from calibration.observers.watch import open_session, results
 from runtime.frame import Image
 from runtime.quality import psnr
 
@@ -35,9 +35,9 @@ class Quality:
 
 
 def outputs_of(model: ir.Model, frames: Iterable[Image]) -> list[Image]:
-    """The graph's output of each frame, (H, W, 3) uint8."""
+    """The graph's output of each frame, (H, W, 3) uint8. Raises Failure: MODEL, MEMORY when memory runs out."""
     session = open_session(model)
-    return [session.run(["sharp"], {"frame": frame})[0] for frame in frames]
+    return [results(session, ["sharp"], frame)[0] for frame in frames]
 
 
 def drops(found: Sequence[Image], fp32: Sequence[Image], samples: Sequence[Sample]) -> list[float]:
@@ -63,8 +63,8 @@ def quality_of(found: Sequence[Image], fp32: Sequence[Image], samples: Sequence[
     return Quality(
         psnr=statistics.fmean(decibels(*pair) for pair in known) if known else None,
         ssim=statistics.fmean(ssim(*pair) for pair in known) if known else None,
-        psnr_to_fp32=statistics.fmean(decibels(*pair) for pair in both),
-        ssim_to_fp32=statistics.fmean(ssim(*pair) for pair in both),
+        psnr_to_fp32=MOST_DB if found is fp32 else statistics.fmean(decibels(*pair) for pair in both),
+        ssim_to_fp32=1.0 if found is fp32 else statistics.fmean(ssim(*pair) for pair in both),
         drop_db=statistics.fmean(lost),
         worst_drop_db=max(lost),
     )

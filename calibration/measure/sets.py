@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from calibration.frames.choose import Sample
 from calibration.measure.quality import Quality, decibels, drops, outputs_of, quality_of
+from calibration.progress import followed
 from calibration.report.page import WorstFrame
 from export.passes.emulate_half import emulate_half
 from export.passes.graph_tools import copied
@@ -39,7 +40,7 @@ class EvaluationSet:
 
 def evaluation_set(name: str, samples: Sequence[Sample], fp32: ir.Model) -> EvaluationSet:
     """Run the FP32 graph on the samples."""
-    return EvaluationSet(name, list(samples), outputs_of(fp32, [sample.image for sample in samples]))
+    return EvaluationSet(name, list(samples), _outputs(fp32, samples, f"running FP32 on {name}"))
 
 
 def cropped(sets: Sequence[EvaluationSet], fp32: ir.Model) -> list[EvaluationSet]:
@@ -74,10 +75,14 @@ def measured(model: ir.Model | None, precision: str, sets: Sequence[EvaluationSe
     graph = None if model is None else emulate_half(copied(model))
     results = []
     for one in sets:
-        outputs = one.fp32 if graph is None else outputs_of(graph, [sample.image for sample in one.samples])
+        outputs = one.fp32 if graph is None else _outputs(graph, one.samples, f"measuring {precision} on {one.name}")
         quality = quality_of(outputs, one.fp32, one.samples)
         results.append(Measured(one, precision, quality, _worst(one, outputs)))
     return results
+
+
+def _outputs(model: ir.Model, samples: Sequence[Sample], task: str) -> list[Image]:
+    return outputs_of(model, followed(task, [sample.image for sample in samples]))
 
 
 def _worst(one: EvaluationSet, outputs: Sequence[Image]) -> list[WorstFrame]:

@@ -50,13 +50,6 @@ class Histogram:
             self.zeros += int(counted[0])
             self.counts += counted[1:]
 
-    def copy(self) -> Histogram:
-        """A snapshot: adding to one does not change the other."""
-        snapshot = Histogram()
-        snapshot.counts = self.counts.copy()
-        snapshot.zeros, snapshot.width, snapshot.largest = self.zeros, self.width, self.largest
-        return snapshot
-
     def _reach(self, largest: float) -> None:
         """Make the bins wide enough for `largest`, merging those that were too narrow."""
         self.largest = largest

@@ -16,7 +16,8 @@ def report_bytes(report: Mapping[str, Any]) -> bytes:
     null: not known, or a number that is infinite. A PSNR is so where two pictures are equal, and the SSIM beside it is
     then 1. Raises TypeError for what JSON has no form for. Schema 1:
 
-    - model, output: names of files; model_sha256, preset, precision (int8 or fp16), deform (native or gather), method
+    - model, output: names of files; model_sha256, preset, precision (int8 or fp16: of the graph that was measured
+      last; fp16 where INT8 was asked for, too, when FP16 alone is over the budget), deform (native or gather), method
       (null for fp16); reference: the file whose FP32 output losses are measured against
     - budget_db: the largest PSNR drop allowed; passed: whether the graph kept to it; versions: of each package
     - frames: source, seen (frames read), held_out (quality was measured on other frames than `chosen`; null: on data

@@ -1,4 +1,4 @@
-"""The content of a calibration's report; its schema is in `report.py`."""
+"""The content of a calibration's report; its schema is in `as_json.py`."""
 
 from __future__ import annotations
 
@@ -48,11 +48,10 @@ def quality_part(results: Sequence[Sequence[Measured]]) -> list[Report]:
 def report_of(
     arguments: argparse.Namespace, plan: Plan | None, model: ir.Model, half: Sequence[Offender], **parts: Any
 ) -> Report:
-    """The whole report. model: the graph that is written; parts: what the caller measured."""
+    """The whole report. model: the graph that was measured last; parts: what the caller knows."""
     return {
         "schema": 1,
         "model": arguments.model.name,
-        "precision": arguments.precision,
         "deform": arguments.deform,
         "method": plan.method if plan else None,
         "reference": (arguments.reference or arguments.model).name,

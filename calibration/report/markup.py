@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element, tostring
 
 Content = Element | str
 DASH = "—"  # where there is no figure
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but a tab and the end of a line
 
 
 def tag(name: str, /, *children: Content, **attributes: str) -> Element:
@@ -50,6 +52,6 @@ def number(value: float | None, form: str, infinite: str = DASH) -> str:
 
 
 def html_text(root: Element) -> str:
-    """The whole document. Bytes of a file's name that are no UTF-8, which no page can hold, become `\\udcff`."""
-    text = tostring(root, encoding="unicode", method="html")
-    return "<!doctype html>\n" + text.encode("utf-8", "backslashreplace").decode() + "\n"
+    """The whole document. Of a file's name, bytes that are no UTF-8 become `\\udcff`, control characters `\\x1b`."""
+    text = tostring(root, encoding="unicode", method="html").encode("utf-8", "backslashreplace").decode()
+    return "<!doctype html>\n" + CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text) + "\n"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from calibration.measure.quality import ASSUMED_DB
 from calibration.report.charts import shares_bar
+from calibration.report.figures import largest_drop, shares
 from calibration.report.markup import DASH, Content, number, tag
-from calibration.report.tables import counted, measured, precision, quality_table
-
-PRECISIONS = ("int8", "fp16", "fp32")
+from calibration.report.refusal import refusal
+from calibration.report.tables import counted, precision, quality_table
 
 Report = Mapping[str, Any]
 
@@ -22,46 +21,32 @@ def headline(report: Report) -> Iterator[Element]:
     verdict = "passed" if report["passed"] else "refused"
     yield tag("h1", tag("bdi", report["output"]), " ", tag("span", verdict, class_=f"verdict {verdict}"))
     yield tag("p", f"{report['precision'].upper()} graph of ", tag("bdi", report["model"]), class_="faint")
-    macs = report["macs"]
     mean, of_mean = _largest_drop(report, "drop_db")
     worst, of_worst = _largest_drop(report, "worst_drop_db")
-    share = macs["int8"] / (sum(macs[key] for key in PRECISIONS) or 1)
-    tiles = (
+    tiles = [
         _tile(f"{mean} dB", "lost in the mean", *of_mean),
         _tile(f"{report['budget_db']:g} dB", "allowed"),
         _tile(f"{worst} dB", "lost on the worst frame", *of_worst),
-        _tile(f"{share:.1%}", "of multiply-accumulates in INT8"),
         _tile(counted(len(report["half"]), "node"), "with values that FP16 cannot hold: FP32"),
-    )
+    ]
+    if report["precision"] == "int8":
+        tiles.insert(-1, _tile(f"{shares(report['macs'])['int8']:.1%}", "of multiply-accumulates in INT8"))
     yield tag("div", *tiles, class_="tiles")
     if not report["passed"]:
-        yield tag("p", _advice(report))
+        reason = refusal(report)
+        yield tag("p", f"{reason[0].upper()}{reason[1:]}.")
 
 
 def _tile(figure: str, *meaning: Content) -> Element:
     return tag("div", tag("b", figure), tag("span", *meaning), class_="tile")
 
 
-def _advice(report: Report) -> str:
-    if any(measured(layer) is not None for layer in report["layers"]):
-        return (
-            "The graph loses more than is allowed. The layers that cost most stand first in the table below: keep them "
-            "in FP16 (--plan), or allow more (--max-psnr-drop)."
-        )
-    return "The graph loses more than is allowed. Calibrate on other frames (--data), or allow more (--max-psnr-drop)."
-
-
 def _largest_drop(report: Report, key: str) -> tuple[str, list[Content]]:
     """The graph's largest drop over all sets, and the words that name the set; a dash where none was measured."""
-    found = [
-        (row[key], line)
-        for line in report["quality"]
-        for row in line["rows"]
-        if row["precision"] == report["precision"] and row[key] is not None and math.isfinite(row[key])
-    ]
-    if not found:
+    found = largest_drop(report, report["precision"], key)
+    if found is None:
         return DASH, []
-    value, line = max(found, key=lambda pair: pair[0])
+    value, line = found
     return number(value, ".3f"), [
         ", ",
         tag("bdi", line["set"]),
@@ -81,6 +66,8 @@ def quality(report: Report) -> Iterator[Element]:
             f"were {ASSUMED_DB:g} dB from the sharp frames and the graph's error independent of FP32's."
         )
     notes.append(_held_out(report["frames"]))
+    if report["evaluations"]:
+        notes.append("What the search measured, it measured on crops of these very frames.")
     yield tag("h2", "Quality")
     yield quality_table(report["quality"])
     yield from (tag("p", note, class_="faint") for note in notes)
@@ -90,17 +77,16 @@ def _held_out(frames: Mapping[str, Any]) -> str:
     if frames["held_out"] is None:
         return "The sets were given apart; whether frames of theirs were also calibrated on is not checked."
     if frames["held_out"]:
-        return "None of these frames was calibrated on."
+        return "Held out: none of them is a calibration frame; whether two show the same picture is not checked."
     return "There were too few frames to hold any out: some of these were calibrated on, and the figures flatter."
 
 
 def compute(macs: Mapping[str, Any]) -> Iterator[Element]:
     """How much of the network's work is done in which precision."""
     height, width = macs["size"]
-    total = sum(macs[key] for key in PRECISIONS) or 1
-    shares = {key: macs[key] / total for key in PRECISIONS}
+    parts = shares(macs)
     yield tag("h2", "Multiply-accumulates by precision")
-    yield shares_bar(list(shares.items()), ", ".join(f"{key.upper()} {share:.1%}" for key, share in shares.items()))
-    legend = (tag("span", precision(key), f" {macs[key] / 1e9:.2f} G, {share:.1%}") for key, share in shares.items())
+    yield shares_bar(list(parts.items()), ", ".join(f"{key.upper()} {share:.1%}" for key, share in parts.items()))
+    legend = (tag("span", precision(key), f" {macs[key] / 1e9:.2f} G, {share:.1%}") for key, share in parts.items())
     yield tag("div", *legend, class_="legend")
     yield tag("p", f"For a frame of {height}x{width} (height x width).", class_="faint")

@@ -321,3 +321,16 @@ def test_two_processes_write_one_journal(tmp_path: Path) -> None:
     for name in "ab":
         for number in range(300):
             assert found.get(f"{name} {number} {'x' * (number * 7)}") == {"number": number}
+
+
+@pytest.mark.parametrize("result", [{}, {"drop_db": float("nan")}, {"drop_db": float("inf")}, {"drop_db": "much"}, 3])
+def test_a_journal_line_without_finite_numbers_is_damaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], result: object
+) -> None:
+    key = CacheKey("a" * 64, "b" * 64, "c" * 64, "mse")
+    Journal(tmp_path, key, "context").put("layer", {"drop_db": 0.5})
+    path = next(tmp_path.glob("*.search.jsonl"))
+    record = json.loads(path.read_text().strip())
+    path.write_text(json.dumps({**record, "result": result}))
+    assert Journal(tmp_path, key, "context").get("layer") is None
+    assert "1 damaged line" in capsys.readouterr().err

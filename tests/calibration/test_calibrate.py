@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ import onnx_ir as ir
 import pytest
 
 import edgedeblur
+from calibration.frames.choose import Sample, Selection
+from calibration.frames.coverage import features_of, half_luma
 from calibration.graph.compute import macs_by_precision
 from calibration.measure.quality import decibels
-from calibration.measure.sets import EvaluationSet, worst_mean_drop
+from calibration.measure.sets import EvaluationSet, measured, worst_mean_drop
 from calibration.observers.watch import open_session
 from export.passes.emulate_half import emulate_half
 from export.passes.model_file import load_model
+from runtime.frame import Image
 from tests.calibration.small_graphs import frame_model, frames, residual_graph, weights
 
 Paths = Callable[[str], Path]
@@ -52,11 +55,30 @@ def small(tmp_path: Path) -> Path:
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
     """Six frames of 48x64."""
-    folder = tmp_path / "album"
+    return write_pictures(tmp_path / "album", frames(6, (48, 64)))
+
+
+def write_pictures(folder: Path, pictures: Sequence[Image]) -> Path:
     folder.mkdir()
-    for place, frame in enumerate(frames(6, (48, 64))):
-        cv2.imwrite(str(folder / f"{place}.png"), frame)
+    for place, picture in enumerate(pictures):
+        cv2.imwrite(str(folder / f"{place}.png"), picture)
     return folder
+
+
+def write_loud(path: Path) -> Path:
+    """A graph that FP16 alone spoils: the first layer's output lies above 20000, where FP16 goes in steps of 16."""
+    eye = np.eye(3, dtype=np.float32)[:, :, np.newaxis, np.newaxis]
+    arrays, nodes = {}, []
+    for name, x, y, factor, offset in (
+        ("stem", "image", "loud", 256, 20_000),
+        ("back", "loud", "quiet", 1 / 256, -20_000 / 256),
+        ("head", "quiet", "residual_image", -1 / 2, 0),
+    ):
+        parameters = {f"network.{name}.weight": factor * eye, f"network.{name}.bias": np.full(3, offset, np.float32)}
+        nodes.append(onnx.helper.make_node("Conv", [x, *parameters], [y], name=f"n_{name}"))
+        arrays.update(parameters)
+    onnx.save(frame_model(nodes, arrays), path)
+    return path
 
 
 def write_relabelled(source: Path, path: Path, changes: dict[str, str] | None) -> None:
@@ -134,8 +156,7 @@ def test_the_search_meets_the_budget_and_measures_every_layer(small: Path, album
     output = tmp_path / "out.onnx"
     assert calibrate(small, "--data", album, "-o", output, "--max-psnr-drop", 5, "--cache", tmp_path / "a") == 0
     costs = {layer["name"]: layer["cost_db"] for layer in report_of(output)["layers"]}
-    measured = {name for name, cost in costs.items() if cost is not None}
-    assert measured == set(costs) - {"gate", "head"}
+    assert {name for name, cost in costs.items() if cost is not None} == set(costs) - {"gate", "head"}
     everything = sum(layer["precision"] == "int8" for layer in report_of(output)["layers"])
     budget = sorted(cost for cost in costs.values() if cost is not None)[-1] / 2
     words = ("--data", album, "--max-psnr-drop", budget, "--cache", tmp_path / "a", "--force", "-o", output)
@@ -234,10 +255,39 @@ def test_a_search_that_has_no_evaluations_left_does_not_pass_for_int8(
     output = tmp_path / "out.onnx"
     assert calibrate(small, "--data", album, "-o", output, "--max-psnr-drop", 0, "--evaluations", 1) == 6
     assert not output.exists()
-    message = capsys.readouterr().err
-    assert "no layer can be INT8 within 0 dB" in message or "loses" in message
-    assert calibrate(small, "--data", album, "-o", output, "--max-psnr-drop", 50, "--evaluations", 1, "--force") == 0
+    assert "FP16 alone loses" in capsys.readouterr().err
+    words = ("--data", album, "-o", output, "--force", "--evaluations", 1, "--max-psnr-drop")
+    assert calibrate(small, *words, 0.001) == 6
+    assert "no layer is INT8; expected some" in capsys.readouterr().err
+    assert "No layer is INT8; expected some" in output.with_suffix(".refused.report.html").read_text()
+    assert calibrate(small, *words, 50) == 0
     assert any(layer["precision"] == "int8" for layer in report_of(output)["layers"])
+
+
+def test_fp16_over_the_budget_is_refused_before_int8_is_tried(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loud, output = write_loud(tmp_path / "loud.onnx"), tmp_path / "out.onnx"
+    assert calibrate(loud, "--data", album, "-o", output) == 6
+    assert "FP16 alone loses" in capsys.readouterr().err
+    assert not (tmp_path / "calib").exists(), "nothing was observed"
+    page = output.with_suffix(".refused.report.html").read_text()
+    assert "FP16 alone loses" in page
+    assert "--plan" not in page
+    report = json.loads(output.with_suffix(".refused.report.json").read_text())
+    assert (report["precision"], report["layers"], report["passed"]) == ("fp16", [], False)
+
+
+def test_a_plan_may_save_with_fp32_what_fp16_alone_loses(album: Path, tmp_path: Path) -> None:
+    loud, plan = write_loud(tmp_path / "loud.onnx"), tmp_path / "plan.json"
+    words = (loud, "--data", album, "-o", tmp_path / "out.onnx", "--max-psnr-drop")
+    assert calibrate(*words, 100) == 6, "the rule finds no layer wide enough for INT8"
+    content = json.loads((tmp_path / "out.refused.plan.json").read_text())
+    for layer in content["layers"]:
+        layer["precision"] = "int8" if layer["name"] == "head" else "fp32"
+    plan.write_text(json.dumps(content))
+    assert calibrate(*words, 0.1, "--force") == 6
+    assert calibrate(*words, 0.1, "--force", "--plan", plan) == 0
 
 
 def test_the_same_pictures_as_pairs_and_as_frames_are_measured_apart(small: Path, tmp_path: Path) -> None:
@@ -256,7 +306,7 @@ def test_the_same_pictures_as_pairs_and_as_frames_are_measured_apart(small: Path
     assert costs[0] != costs[1]
 
 
-def test_fp16_alone(exported: Paths, tmp_path: Path) -> None:
+def test_fp16_alone(exported: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "half.onnx"
     words = ("--data", SOURCE, "--frames", 2, "-o", output, "--precision", "fp16", "--deform", "native")
     assert calibrate(exported("edge-n"), *words, "--max-psnr-drop", 0.01) == 0
@@ -265,6 +315,7 @@ def test_fp16_alone(exported: Paths, tmp_path: Path) -> None:
     assert not output.with_suffix(".plan.json").exists()
     assert macs_by_precision(model)["int8"] == 0
     assert [row["precision"] for row in report_of(output)["quality"][0]["rows"]] == ["fp32", "fp16"]
+    assert "INT8" not in capsys.readouterr().out
 
 
 def test_pairs_measure_and_unpaired_frames_estimate(small: Path, album: Path, tmp_path: Path) -> None:
@@ -272,7 +323,7 @@ def test_pairs_measure_and_unpaired_frames_estimate(small: Path, album: Path, tm
         for side, picture in (("blur", cv2.blur(frame, (5, 1))), ("sharp", frame)):
             (tmp_path / "pairs" / side).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(tmp_path / "pairs" / side / f"{place}.png"), picture)
-    words = ("--data", album, "--eval", tmp_path / "pairs", album, "--max-psnr-drop", 20)
+    words = ("--data", album, "--eval", tmp_path / "pairs", "--eval", album, "--max-psnr-drop", 20)
     assert calibrate(small, *words, "-o", tmp_path / "out.onnx", "--evaluations", 0) == 0
     first, second = report_of(tmp_path / "out.onnx")["quality"]
     assert (first["truth"], second["truth"]) == (True, False)
@@ -289,15 +340,45 @@ def test_a_refusal_leaves_a_good_file_alone_and_says_what_costs_most(
     kept = {path: path.read_bytes() for path in tmp_path.glob("out*")}
     capsys.readouterr()
     words = ("--data", album, "-o", output, "--force", "--plan", output.with_suffix(".plan.json"))
-    assert calibrate(small, *words, "--max-psnr-drop", 0) == 6
+    assert calibrate(small, *words, "--max-psnr-drop", 0.001) == 6
     message = capsys.readouterr().err
-    assert re.search(r"loses [0-9.]+ dB; expected at most 0 dB; most is lost by \S+ \([0-9.]+ dB\)", message)
+    assert re.search(r"loses [0-9.]+ dB; expected at most 0.001 dB; most is lost by \S+ \([0-9.]+ dB\)", message)
     assert {path: path.read_bytes() for path in kept} == kept
     refused = json.loads(output.with_suffix(".refused.report.json").read_text())
     assert not refused["passed"]
     assert output.with_suffix(".refused.plan.json").exists(), "what fine-tuning starts from"
     assert output.with_suffix(".refused.report.html").exists()
     assert "not written" in message
+
+
+def test_a_pass_takes_away_what_tells_of_an_older_refusal(small: Path, album: Path, tmp_path: Path) -> None:
+    refused = [tmp_path / f"out.refused.{name}" for name in ("plan.json", "report.json", "report.html")]
+    words = (small, "--data", album, "-o", tmp_path / "out.onnx", "--evaluations", 0, "--max-psnr-drop")
+    assert calibrate(*words, 0.001) == 6
+    assert all(path.exists() for path in refused)
+    assert calibrate(*words, 20, "--force", "--plan", refused[0]) == 0
+    assert [path.exists() for path in refused] == [True, False, False], "a plan that was given is the user's"
+    assert calibrate(*words, 20, "--force") == 0
+    assert not any(path.exists() for path in refused)
+
+
+def test_a_file_that_appears_meanwhile_is_left_alone(
+    small: Path, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two processes that were started at once."""
+    theirs = tmp_path / "out.report.json"
+
+    def slow(*arguments: Any) -> Any:
+        theirs.write_text("theirs")
+        return measured(*arguments)
+
+    monkeypatch.setattr("calibration.calibrate_command.measured", slow)
+    words = (small, "--data", album, "-o", tmp_path / "out.onnx", "--evaluations", 0, "--max-psnr-drop", 20)
+    assert calibrate(*words) == 2
+    assert f"{theirs} appeared" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.glob("out*")] == [theirs.name]
+    assert theirs.read_text() == "theirs"
+    assert calibrate(*words, "--force") == 0
 
 
 def test_a_graph_without_convolutions_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,21 +389,78 @@ def test_a_graph_without_convolutions_is_refused(tmp_path: Path, capsys: pytest.
     assert "nothing to quantise" in capsys.readouterr().err
 
 
-def test_black_frames_are_refused(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "dark").mkdir()
-    for place in range(3):
-        cv2.imwrite(str(tmp_path / "dark" / f"{place}.png"), np.zeros((20, 30, 3), np.uint8))
-    assert calibrate(small, "--data", tmp_path / "dark") == 4
-    assert "of one colour" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "words", [["--data", "{dark}"], ["--data", "{album}", "--eval", "{album}", "--eval", "{dark}"]]
+)
+def test_frames_that_show_nothing_are_refused(
+    words: list[str], small: Path, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A graph that answers them with anything at all would pass, or be calibrated on nothing."""
+    dark = write_pictures(tmp_path / "dark", [np.full((20, 30, 3), level, np.uint8) for level in (0, 0, 90)])
+    assert calibrate(small, *(word.format(dark=dark, album=album) for word in words)) == 4
+    message = capsys.readouterr().err
+    assert re.search(r"dark.*: 3 frames, all of one colour", message)
     assert not list(tmp_path.glob("*int8*"))
 
 
-def test_one_frame_is_enough_and_said(small: Path, album: Path, tmp_path: Path) -> None:
+def test_held_out_frames_that_show_nothing_are_refused(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = [Sample(picture, "one", features=features_of(half_luma(picture), None)) for picture in frames(2)]
+    dark = [Sample(np.zeros((24, 34, 3), np.uint8), "dark")]
+    selection = Selection("a camera", 3, samples, dark, held_out=True)
+    monkeypatch.setattr("calibration.calibrate_command.choose_frames", lambda *_: selection)
+    assert calibrate(small, "--data", SOURCE, "-o", tmp_path / "out.onnx") == 4
+    assert "held out: 1 frame, all of one colour" in capsys.readouterr().err
+
+
+def test_a_password_is_never_told(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dark = [Sample(np.zeros((24, 34, 3), np.uint8), "dark")]
+    selection = Selection("rtsp://host/a", 1, dark, dark, held_out=False)
+    monkeypatch.setattr("calibration.calibrate_command.choose_frames", lambda *_: selection)
+    assert calibrate(small, "--data", "rtsp://user:secret@host/a", "-o", tmp_path / "out.onnx") == 4
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_one_frame_is_enough_and_said(
+    small: Path, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ("--data", album / "0.png", "-o", tmp_path / "out.onnx", "--max-psnr-drop", 20, "--evaluations", 3)
     assert calibrate(small, *words) == 0
     report = report_of(tmp_path / "out.onnx")
     assert len(report["frames"]["chosen"]) == 1
     assert report["frames"]["held_out"] is False
+    told = capsys.readouterr().err
+    assert "1 frame to calibrate on; --frames asks for 128" in told
+    assert "measured on the calibration frames themselves" in told
+    assert "0.png: 1 frame, lost" in told
+
+
+def test_frames_that_were_asked_for_and_found_are_not_told_of(
+    small: Path, album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--data", album, "--frames", 4, "-o", tmp_path / "out.onnx", "--max-psnr-drop", 20, "--evaluations", 0)
+    assert calibrate(small, *words) == 0
+    told = capsys.readouterr().err
+    assert "--frames" not in told
+    assert "themselves" not in told
+
+
+def test_the_model_may_stand_behind_the_sets(small: Path, album: Path, tmp_path: Path) -> None:
+    words = ("-o", tmp_path / "out.onnx", "--max-psnr-drop", 20, "--evaluations", 0)
+    assert calibrate(*words, "--data", album, "--eval", album, small) == 0
+
+
+def test_help_says_each_default_once_and_none_where_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        calibrate("--help")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "(default: calib beside the output)" in told
+    assert "MODEL.fp16.onnx" in told
+    assert "(default: 128)" in told
+    assert not re.search(r"\(default: (None|\[\])\)|\) \(default:", told)
 
 
 def test_frames_of_several_sizes(small: Path, album: Path, tmp_path: Path) -> None:
@@ -342,6 +480,14 @@ def test_frames_of_several_sizes(small: Path, album: Path, tmp_path: Path) -> No
         (["{model}", "--data", SOURCE, "-o", "{tmp}/best.pt"], 2, ".onnx"),
         (["{model}", "--data", SOURCE, "-o", "{tmp}/taken.onnx"], 2, "taken.plan.json is there already"),
         (["{model}", "--data", SOURCE, "-o", "{tmp}/edited.onnx"], 2, "edited.refused.plan.json is there already"),
+        (["{model}", "--data", SOURCE, "-o", "{tmp}/told.onnx"], 2, "told.refused.report.html is there already"),
+        (
+            ["{model}", "--data", SOURCE, "-o", "{tmp}/" + "n" * 236 + ".onnx"],
+            3,
+            "refused.report.json cannot be written",
+        ),
+        (["{model}", "--data", SOURCE, "-o", "{tmp}/new/" + "n" * 236 + ".onnx"], 3, "File name too long"),
+        (["{model}", "--data", SOURCE, "--cache", ""], 2, "--cache is ''; expected a folder"),
         ([".", "--data", SOURCE], 5, "expected an .onnx file"),
         (["{model}", "--data", SOURCE, "--reference", "{int8}"], 5, "is precision int8"),
         (["{gather}", "--data", SOURCE], 5, "deform gather; expected"),
@@ -372,7 +518,7 @@ def test_mistakes(
     output = tmp_path / "out" / "m.onnx"
     (tmp_path / "tiny").mkdir()
     cv2.imwrite(str(tmp_path / "tiny" / "tiny.png"), np.zeros((5, 9, 3), np.uint8))
-    for name in ("taken.plan.json", "edited.refused.plan.json"):
+    for name in ("taken.plan.json", "edited.refused.plan.json", "told.refused.report.html"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "noise.onnx").write_bytes(b"noise")
     for name, source, changes in (

@@ -240,7 +240,6 @@ def test_too_little_memory_says_how_many_frames_fit(folder: Path, monkeypatch: p
     assert caught.value.code == ExitCode.USAGE
     found = choose_frames(str(folder), 9, 4, ANY)
     assert (found.seen, len(found.calibration), len(found.evaluation), found.held_out) == (23, 9, 3, True)
-    assert len(evaluation_frames(str(folder), 20, ANY)) == 6
 
 
 def test_pairs_take_twice_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +249,21 @@ def test_pairs_take_twice_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyP
     held_at_most(monkeypatch, 12)
     with pytest.raises(Failure, match="use --frames 5 or fewer"):
         choose_frames(str(tmp_path), 6, 2, ANY)
-    assert len(evaluation_frames(str(tmp_path), 9, ANY)) == 3
+
+
+@pytest.mark.parametrize(("memory", "taken"), [(17, 5), (12, 4), (3, 1), (1, 1)])
+def test_what_is_measured_on_fits_into_memory_with_what_graphs_make_of_it(
+    memory: int, taken: int, folder: Path
+) -> None:
+    """Each frame, the FP32 graph's output of it and that of another graph."""
+    assert len(evaluation_frames(str(folder), 20, ANY, memory * SIZE[0] * SIZE[1] * 3)) == taken
+
+
+def test_pairs_that_are_measured_on_have_their_sharp_ones_beside_that(tmp_path: Path) -> None:
+    for index in range(9):
+        write(tmp_path / f"{index}_blur.png", 20 * index)
+        write(tmp_path / f"{index}_sharp.png", 20 * index)
+    assert len(evaluation_frames(str(tmp_path), 9, ANY, 12 * SIZE[0] * SIZE[1] * 3)) == 3
 
 
 def test_a_source_that_fits_is_not_refused_for_what_was_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,17 +107,3 @@ def test_not_finite_is_refused_before_anything_is_counted(bad: float, position: 
 def test_half_precision_overflow_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="not a number"):
         Histogram().add(np.array([1, bad], np.float16))
-
-
-@pytest.mark.parametrize("more", [[0.0, 0.5], [0.0, 0.5, 90.0]], ids=["same width", "wider"])
-def test_a_snapshot_stands_still(more: list[float]) -> None:
-    histogram = histogram_of(np.array([0.0, 1.0, 0.25]))
-    snapshot = histogram.copy()
-    kept = state(snapshot)
-    histogram.add(np.array(more))
-    assert state(snapshot) == kept
-    grown = state(histogram)
-    snapshot.add(np.array(more))
-    assert state(snapshot) == grown
-    snapshot.add(np.array([0.1]))
-    assert state(histogram) == grown

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+import pytest
 from onnx import helper
 
 from calibration.graph.compute import macs_by_precision, sizes_of
 from calibration.graph.forms import Graphs
 from calibration.graph.layers import (
+    CONV,
     DEFORM_NATIVE,
     DEFORMED,
     FIRST,
@@ -22,6 +24,7 @@ from calibration.graph.layers import (
     find_layers,
     without_idle_skips,
 )
+from export.passes.graph_tools import COMPUTE_KEY
 from export.passes.model_file import load_model
 from tests.calibration.small_graphs import CHANNELS, frame_model, loaded, residual_graph, weights
 from training.checkpoint import load_network
@@ -137,3 +140,70 @@ def test_finding_layers_changes_names_only() -> None:
     after = ir.serde.serialize_model(model)
     onnx.checker.check_model(after, full_check=True)
     assert [node.op_type for node in after.graph.node] == [node.op_type for node in before.graph.node]
+
+
+def between(*nodes: onnx.NodeProto) -> ir.Model:
+    """A stem that makes `x`, some nodes, and a head that reads `y`."""
+    stem = helper.make_node("Conv", ["image", "network.stem.weight"], ["x"], pads=[1] * 4)
+    head = helper.make_node("Conv", ["y", "network.head.weight"], ["residual_image"], pads=[1] * 4)
+    return loaded(frame_model([stem, *nodes, head], weights()))
+
+
+def named(graph: ir.Graph) -> list[str | None]:
+    return [node.name for node in graph]
+
+
+@pytest.mark.parametrize("deform", ["native", "gather"])
+def test_convolutions_that_compute_the_same_are_one_layer(deform: str) -> None:
+    """Lowering would make them one later on, and the second could not be found again."""
+    inputs = ["x", "network.block.first.weight"]
+    twins = [helper.make_node("Conv", inputs, [name], pads=[1] * 4) for name in "ab"]
+    graphs = Graphs(between(*twins, helper.make_node("Add", ["a", "b"], ["y"])), deform)
+    assert [layer.name for layer in graphs.layers] == ["stem", "block.first", "head"]
+
+
+@pytest.mark.parametrize("deform", ["native", "gather"])
+def test_a_convolution_that_nothing_reads_is_no_layer(deform: str) -> None:
+    dead = helper.make_node("Conv", ["x", "network.block.first.weight"], ["unread"], pads=[1] * 4)
+    graphs = Graphs(between(dead, helper.make_node("Relu", ["x"], ["y"])), deform)
+    assert [layer.name for layer in graphs.layers] == ["stem", "head"]
+
+
+@pytest.mark.parametrize("name", ["", "twin"])
+def test_nodes_without_a_name_of_their_own_are_given_one(name: str) -> None:
+    proto = residual_graph()
+    for node in proto.graph.node:
+        node.name = name
+    graphs = Graphs(loaded(proto), "gather")
+    model, _ = graphs.fp32()
+    assert all(named(model.graph))
+    assert len(set(named(model.graph))) == len(named(model.graph))
+    assert [layer.name for layer in graphs.layers] == [layer.name for layer in find_layers(loaded(residual_graph()))]
+    node = next(node for node in model.graph if node.op_type == "Sigmoid")
+    half = graphs.fp16([str(node.name)])
+    marked = [one.op_type for one in half.graph if COMPUTE_KEY in one.metadata_props]
+    assert marked.count("Sigmoid") == 1
+    assert "Relu" not in marked
+
+
+def test_layers_keep_their_name_where_another_node_has_it() -> None:
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"], name="block.first"),
+        helper.make_node("Conv", ["r", "network.block.first.weight"], ["y"], name="other", pads=[1] * 4),
+    ]
+    graphs = Graphs(between(*nodes), "gather")
+    found = {layer.name: layer.node.op_type for layer in graphs.layers}
+    assert found["block.first"] == "Conv"
+    model, _ = graphs.fp32()
+    assert {"block.first", "block.first#2"} <= set(named(model.graph))
+
+
+def test_a_skip_does_not_take_the_name_of_a_layer() -> None:
+    proto = residual_graph()
+    for node in proto.graph.node:
+        node.input[:] = [name.replace("network.down", "network.block.second.skip") for name in node.input]
+    for constant in proto.graph.initializer:
+        constant.name = constant.name.replace("network.down", "network.block.second.skip")
+    layers = {layer.name: layer.kind for layer in Graphs(loaded(proto), "gather").layers}
+    assert layers["block.second.skip"] == CONV
+    assert layers["block.second.skip#2"] == SKIP

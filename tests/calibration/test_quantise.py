@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from onnx import helper
 
+from calibration.graph.bias import corrections
 from calibration.graph.compute import macs_by_precision
 from calibration.graph.layers import Layer, find_layers
-from calibration.graph.quantise import LEVELS, SMALLEST_SCALE, along, levels_of, quantise, scale_of
+from calibration.graph.quantise import LEVELS, SMALLEST_SCALE, along, bias_input, levels_of, quantise, scale_of
 from calibration.observers.watch import open_session, watch
 from export.passes.half import to_half
 from tests.calibration.small_graphs import frames, loaded, residual_graph, weights
@@ -169,6 +171,31 @@ def test_a_correction_of_a_convolution_without_bias_becomes_one() -> None:
     quantise(model, layers, largest(model, layers), {"side": np.full(8, 0.5, np.float32)})
     onnx.checker.check_model(ir.serde.serialize_model(model), full_check=True)
     assert len(node(model, "side").inputs) == 3
+
+
+def test_a_computed_bias_is_left_as_it_is() -> None:
+    """Nothing constant can be added to it, and no correction is found for it."""
+    proto = residual_graph()
+    side = next(one for one in proto.graph.node if one.name == "n_side")
+    proto.graph.node.insert(0, helper.make_node("Neg", [side.input[2]], ["computed"]))
+    side.input[2] = "computed"
+    onnx.checker.check_model(proto, full_check=True)
+    model = loaded(proto)
+    layers = [layer for layer in find_layers(model) if layer.name in ("side", "down")]
+    ranges = largest(model, layers)
+    assert sorted(corrections(model, layers, ranges, frames())) == ["down"]
+    quantise(model, layers, ranges, {"side": np.full(8, 0.5, np.float32)})
+    assert maker(node(model, "side").inputs[2]).op_type == "Neg"
+
+
+def test_a_product_without_a_bias_is_left_without_one() -> None:
+    """Of a lowered deformable convolution: what reads it is no addition, and must not be given a second input."""
+    inputs = ["planes", "network.up.weight"]
+    product = ir.node("MatMul", [ir.Value(name=name) for name in inputs], name="filter")
+    ir.node("Transpose", [product.outputs[0]])
+    assert bias_input(product) is None
+    ir.node("Add", [product.outputs[0], product.outputs[0]])
+    assert bias_input(product) is None
 
 
 def test_a_layer_without_a_range_is_an_error_of_the_caller() -> None:

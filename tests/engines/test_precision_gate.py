@@ -62,7 +62,7 @@ def test_result_is_in_the_sidecar_and_on_the_screen(
     assert result["quality"]["fp16_psnr"] is None
     assert build(onnx_file, "--fp32")["quality"]["fp16_psnr_to_fp32"] is None
     assert edgedeblur.main(["build", str(onnx_file), *PORTABLE, "--force"]) == 0
-    assert f"FP16 is {result['quality']['fp16_psnr_to_fp32']:.1f} dB" in capsys.readouterr().err
+    assert f"the FP16 graph is {result['quality']['fp16_psnr_to_fp32']:.1f} dB" in capsys.readouterr().err
 
 
 def test_overflow_is_refused(rtx: None, overflowing_file: Path, capsys: pytest.CaptureFixture[str]) -> None:

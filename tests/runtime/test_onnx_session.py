@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from edgedeblur import ExitCode, Failure
 from runtime.models import shipped_weights
-from runtime.onnx_session import OnnxSession, _load_message
+from runtime.onnx_session import OnnxSession, load_failure
 from runtime.session import check_size
 from tests.runtime.stand_in import write_model
 
@@ -87,9 +87,15 @@ def test_other_files_get_their_own_advice(tmp_path: Path, name: str, advice: str
 
 def test_an_old_onnx_runtime_is_named() -> None:
     error = "[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for DeformConv(19)"
-    message = _load_message(Path("edge-n.onnx"), error, "1.20.1")
-    assert "1.20.1" in message
-    assert ".gather.onnx" in message
+    failure = load_failure("model 'edge-n.onnx'", RuntimeError(error), "1.20.1")
+    assert failure.code == ExitCode.MODEL
+    assert "1.20.1" in str(failure)
+    assert ".gather.onnx" in str(failure)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_a_lack_of_memory_while_loading_has_its_own_code(error: Exception) -> None:
+    assert load_failure("model 'edge-n.onnx'", error, "1.32.0").code == ExitCode.MEMORY
 
 
 def test_a_graph_for_the_plugin_is_not_taken_for_the_standard_operator(tmp_path: Path) -> None:
