@@ -99,13 +99,17 @@ def _canonical(model: ir.Model, path: Path) -> ir.Model:
 
 def _check_content(name: str, samples: Sequence[Sample]) -> None:
     """Raises Failure (SOURCE) when there is nothing in the frames: ranges and losses would be those of nothing."""
-    best = max(float(half_luma(sample.image).std()) for sample in samples)
+    best = max(map(_contrast, samples))
     if best < LEAST_CONTRAST:
         raise Failure(
             f"{name}: {counted(len(samples), 'frame')}, all of one colour (contrast {best:.1f} of 255 grey levels); "
             "expected pictures of what the camera will see: look at them, or uncover the lens",
             ExitCode.SOURCE,
         )
+
+
+def _contrast(sample: Sample) -> float:
+    return sample.features.contrast if sample.features else float(half_luma(sample.image).std())
 
 
 def _tell(arguments: argparse.Namespace, selection: Selection) -> None:

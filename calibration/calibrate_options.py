@@ -96,6 +96,8 @@ def checked(arguments: argparse.Namespace) -> Outputs:
         raise Failure(f"the model is '{arguments.model}'; expected an .onnx file", ExitCode.MODEL)
     outputs = Outputs(arguments.output or arguments.model.with_suffix(f".{arguments.precision}.onnx"))
     check_onnx_output(outputs.graph, arguments.model, arguments.force)
+    if arguments.reference is not None:
+        check_onnx_output(outputs.graph, arguments.reference, arguments.force)
     check_free(outputs.every(), arguments.force)
     _try_longest(outputs.every())
     return outputs

@@ -25,6 +25,7 @@ def finish(job: Job, result: Result) -> None:
     Raises Failure: QUALITY when more is lost than allowed (then only what tells of it is written), USAGE when one of
     the files appeared meanwhile and may not be written over, ENVIRONMENT.
     """
+    _tell(result)
     passed = job.passes(result)
     report = _report(job, result, passed)
     worst = [frame for one in result.measured[-1] for frame in one.worst]
@@ -40,7 +41,6 @@ def finish(job: Job, result: Result) -> None:
     except OSError as error:
         raise cannot_write(job.outputs.graph, error) from error
     write_whole(files)
-    _tell(result)
     if not passed:
         message = f"{refusal(report)}; {job.outputs.graph} was not written, {as_page} says more"
         raise Failure(message, ExitCode.QUALITY)

@@ -14,23 +14,27 @@ Report = Mapping[str, Any]
 
 
 def refusal(report: Report) -> str:
-    """The reason, from the one that stands behind all others; without a full stop."""
+    """Without a full stop. What is advised does help: no layer is told to be FP16 where FP16 alone loses too much."""
     precision, budget, layers = report["precision"], report["budget_db"], report["layers"]
     expected = f"expected at most {budget:g} dB"
     half, lost = (_lost(report, name) for name in ("fp16", precision))
-    if half > budget:
+    any_int8 = any(layer["precision"] == "int8" for layer in layers)
+    if half > budget and not any_int8:
         return (
             f"FP16 alone loses {half:.4g} dB; {expected}, and an INT8 graph has an FP16 body, too: "
             "allow more (--max-psnr-drop), or stay with FP32"
         )
-    if not any(layer["precision"] == "int8" for layer in layers):
+    if not any_int8:
         return (
             f"no layer is INT8; expected some with a loss of at most {budget:g} dB: allow more (--max-psnr-drop), "
             "choose layers yourself (--plan), or use --precision fp16"
         )
     found = f"the {precision.upper()} graph loses {lost:.4g} dB; {expected}"
     if dearest := _dearest(layers):
-        return f"{found}; most is lost by {dearest}: keep such layers in FP16 (--plan), or allow more (--max-psnr-drop)"
+        keep = "FP16" if half <= budget else f"FP32, since FP16 alone loses {half:.4g} dB"
+        return (
+            f"{found}; most is lost by {dearest}: keep such layers in {keep} (--plan), or allow more (--max-psnr-drop)"
+        )
     return f"{found}: calibrate on other frames (--data), or allow more (--max-psnr-drop)"
 
 

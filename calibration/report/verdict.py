@@ -67,7 +67,7 @@ def quality(report: Report) -> Iterator[Element]:
         )
     notes.append(_held_out(report["frames"]))
     if report["evaluations"]:
-        notes.append("What the search measured, it measured on crops of these very frames.")
+        notes.append("The search measured on crops of these very frames, so the figures may flatter what it chose.")
     yield tag("h2", "Quality")
     yield quality_table(report["quality"])
     yield from (tag("p", note, class_="faint") for note in notes)
@@ -78,7 +78,7 @@ def _held_out(frames: Mapping[str, Any]) -> str:
         return "The sets were given apart; whether frames of theirs were also calibrated on is not checked."
     if frames["held_out"]:
         return "Held out: none of them is a calibration frame; whether two show the same picture is not checked."
-    return "There were too few frames to hold any out: some of these were calibrated on, and the figures flatter."
+    return "There were too few frames to hold any out: these were calibrated on, and the figures flatter."
 
 
 def compute(macs: Mapping[str, Any]) -> Iterator[Element]:

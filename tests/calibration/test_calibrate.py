@@ -23,6 +23,7 @@ from calibration.measure.sets import EvaluationSet, measured, worst_mean_drop
 from calibration.observers.watch import open_session
 from export.passes.emulate_half import emulate_half
 from export.passes.model_file import load_model
+from runtime.camera_source import without_credentials
 from runtime.frame import Image
 from tests.calibration.small_graphs import frame_model, frames, residual_graph, weights
 
@@ -414,6 +415,19 @@ def test_held_out_frames_that_show_nothing_are_refused(
     assert "held out: 1 frame, all of one colour" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("test://96x64@30", "test://96x64@30"),
+        ("file:///home/me@work/frames", "file:///home/me@work/frames"),
+        ("RTSPS://user:p@ss/w@host/a", "RTSPS://host/a"),
+        ("http://user:pass@host/a", "http://host/a"),
+    ],
+)
+def test_only_users_of_streams_are_taken_out_of_names(uri: str, name: str) -> None:
+    assert without_credentials(uri) == name
+
+
 def test_a_password_is_never_told(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -490,6 +504,7 @@ def test_frames_of_several_sizes(small: Path, album: Path, tmp_path: Path) -> No
         (["{model}", "--data", SOURCE, "--cache", ""], 2, "--cache is ''; expected a folder"),
         ([".", "--data", SOURCE], 5, "expected an .onnx file"),
         (["{model}", "--data", SOURCE, "--reference", "{int8}"], 5, "is precision int8"),
+        (["{model}", "--data", SOURCE, "--reference", "{int8}", "-o", "{int8}", "--force"], 2, "is the input"),
         (["{gather}", "--data", SOURCE], 5, "deform gather; expected"),
         (["{model}", "--data", "{tmp}/tiny"], 4, "tiny.png"),
         (["{model}", "--data", "test://640x360", "--frames", "100000"], 2, "too many to hold"),

@@ -278,7 +278,7 @@ def test_the_headline_names_the_largest_drop_and_what_is_estimated() -> None:
     assert text.count("0.070 (estimated)") == 1
     assert "0.040 (estimated)" not in text
     assert "none of them is a calibration frame" in text
-    assert "crops of these" in text
+    assert "on crops of these very frames" in text
 
 
 def test_only_a_search_is_said_to_have_measured_crops() -> None:
@@ -295,8 +295,11 @@ def test_a_refusal_says_so_and_what_to_do() -> None:
     assert "refused" in text
     assert "passed" not in text
     assert "The INT8 graph loses 0.07 dB; expected at most 0.1 dB; most is lost by m.cheap (0.002 dB): keep" in text
-    assert "--plan" in text
-    assert "were calibrated on" in text
+    assert "keep such layers in FP16 (--plan)" in text
+    assert "these were calibrated on" in text
+    report["budget_db"] = 0.005
+    assert "in FP32, since FP16 alone loses 0.01 dB (--plan)" in Page(report_page(report, [])).text
+    report["budget_db"] = 0.1
     report["frames"]["held_out"] = None
     assert "is not checked" in Page(report_page(report, [])).text
     for line in report["layers"]:
