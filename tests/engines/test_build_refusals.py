@@ -42,10 +42,11 @@ def test_files_that_are_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_model_of_another_precision(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = frame_graph()
-    helper.set_model_props(model, {"edgedeblur.schema": "1", "edgedeblur.precision": "fp16"})
-    onnx.save(model, onnx_file)
-    assert code_of(onnx_file, "--size", "64x96") == ExitCode.MODEL
-    assert "is fp16" in capsys.readouterr().err
+    for found, asked in (("bf16", ()), ("fp16", ("--fp32",)), ("fp16", ("--int8",)), ("int8", ("--fp16",))):
+        helper.set_model_props(model, {"edgedeblur.schema": "1", "edgedeblur.precision": found})
+        onnx.save(model, onnx_file)
+        assert code_of(onnx_file, "--size", "64x96", *asked) == ExitCode.MODEL
+        assert f"is {found}" in capsys.readouterr().err
 
 
 def test_int8_of_a_graph_that_was_not_calibrated(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
