@@ -96,7 +96,7 @@ class Trainer:
     def _begin(self, crops: list[Crop], board: Board) -> None:
         with distributed.together():
             if distributed.rank() == 0:
-                drop_rows_after(self.folder / "metrics.csv", self.state.step)
+                drop_rows_after(self.folder / "metrics.csv", self.state.validated)
         self._ticked = self._saved_at = time.monotonic()
         if self.config.plan is not None:
             self._begin_quantised(self.config.plan, crops, board)

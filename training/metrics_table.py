@@ -32,7 +32,7 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
 
 
 def drop_rows_after(path: Path, step: int) -> None:
-    """Remove what was written after the checkpoint of `step`, and lines cut short: those steps come again.
+    """Remove rows of validations after the one at `step`, and lines cut short: those validations come again.
 
     Raises Failure (ENVIRONMENT) when the file cannot be read or written.
     """

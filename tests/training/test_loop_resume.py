@@ -129,3 +129,17 @@ def test_a_damaged_file_is_set_aside(train: Train, tmp_path: Path, capsys: pytes
     assert train("--steps", 2, "--resume", "auto") == 0
     assert f"kept as {folder}/damaged.pt" in capsys.readouterr().err
     assert (folder / "damaged.pt").read_bytes() == b"damaged"
+
+
+def test_a_row_whose_validation_no_checkpoint_knows_comes_once(train: Train, tmp_path: Path) -> None:
+    """Killed between the row of the last step and the checkpoint behind it, with one saved just before that row."""
+    assert train("--steps", 4, "--validate-every", 2, "--name", "whole") == 0
+    folder = tmp_path / "runs" / "whole"
+    steps = [line.split(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()]
+    content = read_checkpoint(folder / "last.pt")
+    assert content["training"]["validated"] == 4
+    content["training"]["validated"] = 2
+    torch.save(content, folder / "last.pt")
+    assert train("--steps", 4, "--validate-every", 2, "--name", "whole", "--resume", "auto") == 0
+    again = [line.split(",")[0] for line in (folder / "metrics.csv").read_text().splitlines()]
+    assert again == steps == ["step", "2", "4"]
