@@ -10,8 +10,8 @@ from pathlib import Path
 
 from calibration.observers.ranges import METHODS
 from edgedeblur import ExitCode, Failure
-from export.passes.model_file import check_onnx_output
-from export.passes.whole_files import cannot_write, check_regular, temporary_name, write_durably
+from export.passes.model_file import check_onnx_output, try_folder
+from export.passes.whole_files import cannot_write, check_regular
 
 NAME_ADVICE = "give a shorter name or another place"
 
@@ -115,16 +115,9 @@ def check_free(paths: Iterable[Path], force: bool, found: str = "is there alread
 
 
 def _try_longest(paths: Iterable[Path]) -> None:
-    """Raises Failure (ENVIRONMENT) when the file system has no room for the longest of these names.
-
-    A folder that is not there yet says nothing about names: a file is made, and removed, in the nearest that is.
-    """
+    """Raises Failure (ENVIRONMENT) when the file system has no room for the longest of these names."""
     longest = max(paths, key=lambda path: len(os.fsencode(path.name)))
-    folder = next(folder for folder in longest.parents if os.path.lexists(folder))
-    trial = temporary_name(folder / "trial")
-    trial = folder / trial.name.ljust(len(os.fsencode(longest.name)), "_")
     try:
-        write_durably(trial, b"")
-        trial.unlink()
+        try_folder(longest.parent, len(os.fsencode(longest.name)))
     except OSError as error:
         raise cannot_write(longest, error, NAME_ADVICE) from error

@@ -31,13 +31,13 @@ def int8_result(job: Job, half: list[Offender], others: list[list[Measured]]) ->
 
     Raises Failure: USAGE for a plan that does not fit, MODEL when there is nothing to quantise.
     """
-    plan = _starting(job, half)
+    fp32, _ = job.graphs.fp32()
+    plan = _starting(job, half, fp32.metadata_props.get("edgedeblur.preset", ""))
     names = sorted({str(layer.activation.name) for layer in observed_layers(job.graphs, plan)})
     growing = ranges_for_growing(
         job.graphs, names, job.frames, job.arguments.method, (job.cache, job.data, job.arguments.deform)
     )
     plan = completed(job.graphs, plan, growing[len(job.frames)], job.frames)
-    fp32, _ = job.graphs.fp32()
     start = Result(fp32, plan, half, {}, 0, others)
     if job.arguments.plan is not None:
         return _by_plan(job, plan, start)
@@ -55,10 +55,9 @@ def _by_plan(job: Job, plan: Plan, start: Result) -> Result:
     return replace(result, plan=search.costed(corrected_only(plan)), evaluations=search.evaluations)
 
 
-def _starting(job: Job, half: list[Offender]) -> Plan:
-    fp32, _ = job.graphs.fp32()
+def _starting(job: Job, half: list[Offender], preset: str) -> Plan:
     about = Plan(
-        preset=fp32.metadata_props.get("edgedeblur.preset", ""),
+        preset=preset,
         deform=job.arguments.deform,
         method=job.arguments.method,
         model_sha256=job.model_sha256,

@@ -100,5 +100,5 @@ def half_offenders(graphs: Graphs, frames: Sequence[Image]) -> list[Offender]:
 
 def corrected_only(plan: Plan) -> Plan:
     """The plan without corrections of layers that are not in INT8."""
-    int8 = {choice.name for choice in plan.layers if choice.precision == INT8}
+    int8 = plan.int8()
     return replace(plan, bias={name: values for name, values in plan.bias.items() if name in int8})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -84,8 +84,13 @@ def evaluation_frames(uri: str, most: int, min_size: tuple[int, int], memory: in
                 break
             while len(held) >= 2 * most:
                 held, spacing = held[::2], spacing * 2
-    places = np.linspace(0, len(held) - 1, min(most, len(held))).round().astype(int)
-    return [held[place] for place in places]
+    return evenly(held, most)
+
+
+def evenly(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """At most `most` of the samples, spread evenly, the first and the last among them."""
+    places = np.linspace(0, len(samples) - 1, min(most, len(samples))).round().astype(int)
+    return [samples[place] for place in places]
 
 
 def _candidates(frames: Iterable[Frame], count: int, evaluation: int, endless: bool) -> Candidates:

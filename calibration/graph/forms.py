@@ -52,10 +52,7 @@ class Graphs:
         names = plan.int8() if only is None else only
         chosen = [layer for layer in layers if layer.name in names]
         wanted = {choice.name: choice.range for choice in plan.layers}
-        ranges: dict[str, float] = {}
-        for layer in chosen:  # one activation has one range, whatever an edited plan says
-            name = str(layer.activation.name)
-            ranges[name] = max(ranges.get(name, 0.0), wanted[layer.name] or 0.0)
+        ranges = {str(layer.activation.name): wanted[layer.name] or 0.0 for layer in chosen}
         quantise(model, chosen, ranges, plan.corrections())
         return model
 

@@ -44,7 +44,7 @@ def offenders(
         for node in model.graph
         if node not in kept
         for value in node.outputs
-        if value.dtype == ir.DataType.FLOAT and value.uses()
+        if value.dtype == FLOAT and value.uses()
     }
     largest, squares, counts = (dict.fromkeys(producers, 0.0) for _ in range(3))
 
@@ -60,21 +60,25 @@ def offenders(
     progress.close()
     found = {node: why for node in model.graph if (why := _weight_overflows(node))}
     for name, node in producers.items():
-        rms = (squares[name] / max(counts[name], 1)) ** 0.5
-        if largest[name] * HEADROOM > FP16_LARGEST:
-            found[node] = f"reaches {largest[name]:.3g}: FP16 ends at {FP16_LARGEST:.0f}"
+        if why := _misfit(largest[name], (squares[name] / max(counts[name], 1)) ** 0.5):
+            found[node] = why  # its own reason before that of reading another's
             for user in node.outputs[0].consumers():
-                found.setdefault(user, f"reads {name}, which reaches {largest[name]:.3g}")
-        elif 0 < rms < SMALLEST_RMS:
-            found.setdefault(node, f"root mean square is {rms:.2g}: FP16 loses its digits below {SMALLEST_RMS:.2g}")
-            for user in node.outputs[0].consumers():
-                found.setdefault(user, f"reads {name}, whose root mean square is {rms:.2g}")
+                found.setdefault(user, f"reads {name}: {why}")
     return [Offender(str(node.name), why) for node, why in found.items() if node not in kept]
+
+
+def _misfit(largest: float, rms: float) -> str:
+    """Why values of that magnitude and root mean square do not fit FP16; nothing where they do."""
+    if largest * HEADROOM > FP16_LARGEST:
+        return f"reaches {largest:.3g}: FP16 ends at {FP16_LARGEST:.0f}"
+    if 0 < rms < SMALLEST_RMS:
+        return f"root mean square is {rms:.2g}: FP16 loses its digits below {SMALLEST_RMS:.2g}"
+    return ""
 
 
 def _weight_overflows(node: ir.Node) -> str:
     for value in node.inputs:
-        array = constant_array(value) if value is not None and value.dtype == ir.DataType.FLOAT else None
+        array = constant_array(value) if value is not None and value.dtype == FLOAT else None
         reached = 0.0 if array is None else float(np.abs(array).max(initial=0.0))
         if FP16_LARGEST < reached < np.inf:
             return f"its weight reaches {reached:.3g}: FP16 ends at {FP16_LARGEST:.0f}"

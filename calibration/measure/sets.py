@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from calibration.frames.choose import Sample
+from calibration.frames.choose import Sample, evenly
 from calibration.measure.quality import Quality, decibels, drops, outputs_of, quality_of
 from calibration.progress import followed
 from calibration.report.page import WorstFrame
@@ -45,7 +45,9 @@ def evaluation_set(name: str, samples: Sequence[Sample], fp32: ir.Model) -> Eval
 
 def cropped(sets: Sequence[EvaluationSet], fp32: ir.Model) -> list[EvaluationSet]:
     """The same with fewer and smaller frames, from their middle: what hundreds of evaluations can afford."""
-    return [evaluation_set(one.name, [_crop(sample) for sample in _spread(one.samples)], fp32) for one in sets]
+    return [
+        evaluation_set(one.name, [_crop(sample) for sample in evenly(one.samples, MOST_CROPS)], fp32) for one in sets
+    ]
 
 
 def worst_mean_drop(model: ir.Model, sets: Sequence[EvaluationSet]) -> float:
@@ -93,11 +95,6 @@ def _worst(one: EvaluationSet, outputs: Sequence[Image]) -> list[WorstFrame]:
         apart = decibels(found, fp32)
         frames.append(WorstFrame(one.name, sample.name, lost[place], apart, fp32, found, sample.sharp))
     return frames
-
-
-def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    places = np.linspace(0, len(samples) - 1, min(MOST_CROPS, len(samples))).round().astype(int)
-    return [samples[place] for place in places]
 
 
 def _crop(sample: Sample) -> Sample:

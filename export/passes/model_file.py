@@ -92,7 +92,7 @@ def check_onnx_output(path: Path, source: Path, force: bool) -> None:
             raise Failure(f"the output {path} is the input {source} itself; give another name")
         if exists and not force:
             raise Failure(f"{path} is there already; give another name, or add --force to write over it")
-        _try_folder(path.parent)
+        try_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
 
@@ -101,12 +101,16 @@ def _same_file(path: Path, source: Path) -> bool:
     return os.path.exists(source) and path.samefile(source)
 
 
-def _try_folder(folder: Path) -> None:
-    """Raises OSError when nothing can be written in `folder`, or in the nearest one above it that is there."""
+def try_folder(folder: Path, length: int = 0) -> None:
+    """Raises OSError when no file, with a name of `length` bytes, can be written in `folder`.
+
+    A folder that is not there yet says nothing: the nearest one above it that is there is tried.
+    """
     while not os.path.lexists(folder):
         folder = folder.parent
     # Trying is the only test that also knows read-only mounts and the administrator's rights.
     trial = temporary_name(folder / "trial")
+    trial = folder / trial.name.ljust(length, "_")
     write_durably(trial, b"")
     trial.unlink()
 

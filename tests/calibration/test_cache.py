@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +17,7 @@ from hypothesis import strategies as st
 
 from calibration.cache import CacheKey, Journal, key_of, load_ranges, save_ranges
 from runtime.frame import Image
+from tests.full_disk import full_disk
 
 KEY = CacheKey("a" * 64, "b" * 64, "c" * 64, "mse")
 # The same file name, another key.
@@ -29,17 +28,6 @@ ROOT = Path(__file__).parents[2]
 
 def frame(height: int, width: int, seed: int = 0) -> Image:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
-
-
-@contextlib.contextmanager
-def full_disk(size: int = 0) -> Iterator[None]:
-    """No file grows beyond `size` bytes, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def one_line(capsys: pytest.CaptureFixture[str], *words: str) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,20 +18,10 @@ from runtime.frame import Frame
 from runtime.image_source import read_image
 from runtime.sinks import SinkOptions, open_sink
 from runtime.sources import frames_of, open_source
+from tests.full_disk import full_disk
 from tests.runtime.conftest import Run, picture
 
 NOISE = np.random.default_rng(0).integers(0, 256, (8, 120, 160, 3), dtype=np.uint8)
-
-
-@contextmanager
-def full_after(size: int) -> Iterator[None]:
-    """Files of this process cannot grow beyond `size` bytes: the nearest thing to a full disk that needs no disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def write_noise(path: Path, written: list[int]) -> None:
@@ -52,7 +39,7 @@ def write_noise(path: Path, written: list[int]) -> None:
 def test_a_full_disk_leaves_a_playable_video(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"out{suffix}"
     written: list[int] = []
-    with full_after(600_000), pytest.raises(Failure, match=r"cannot write .*File too large.*playable") as caught:
+    with full_disk(600_000), pytest.raises(Failure, match=r"cannot write .*File too large.*playable") as caught:
         write_noise(path, written)
     assert caught.value.code == ExitCode.ENVIRONMENT
     kept = len(list(frames_of(open_source(str(path)))))
@@ -69,7 +56,7 @@ def test_a_full_device(run: Run, tmp_path: Path) -> None:
 def test_a_full_disk_leaves_whole_pictures(tmp_path: Path) -> None:
     sink = open_sink(f"{tmp_path}/out/")
     sink.write(NOISE[0], Frame(NOISE[0], 0, 0))
-    with full_after(1000), pytest.raises(Failure, match="the 1 pictures before it are whole") as caught:
+    with full_disk(1000), pytest.raises(Failure, match="the 1 pictures before it are whole") as caught:
         sink.write(NOISE[1], Frame(NOISE[1], 1, 0))
     assert caught.value.code == ExitCode.ENVIRONMENT
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["000000.png"]
