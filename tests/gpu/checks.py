@@ -1,274 +1,58 @@
 """What can only be checked on an NVIDIA GPU. `make gpu` runs this script, which writes JSON; pytest runs it too.
 
-Each `check_…` returns what it measured, raises AssertionError when something is wrong, and SkipCheck, with the reason,
-where this machine lacks something. It needs torch alone; TensorRT-RTX and onnx are used where they can be imported.
+Each `check_…` of the files beside this one returns what it measured, raises AssertionError when something is wrong, and
+SkipCheck, with the reason, where this machine lacks something. Most need torch alone; the others say what they miss.
+Words after the script's name keep only the checks whose name contains one of them.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import importlib
 import json
 import os
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-Measured = dict[str, Any]
+from tests.gpu import engine_checks, training_checks
+from tests.gpu.machine import Measured, SkipCheck, device_name
 
-
-class SkipCheck(Exception):
-    """This machine cannot run the check; the message says why."""
-
-
-def check_deform_conv_equals_the_cpu() -> Measured:
-    """FP32 on the GPU against FP64 on the CPU, at most twice the error of FP32 on the CPU."""
-    torch = _cuda()
-    from training.deform import deform_conv2d
-
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 16, 45, 80, generator=generator)
-    offset = torch.randn(2, 18, 45, 80, generator=generator) * 8
-    mask, weight = torch.rand(2, 9, 45, 80, generator=generator), torch.randn(16, 16, 3, 3, generator=generator)
-
-    def convolve(*values: Any) -> Any:
-        x, offset, mask, weight = values
-        return deform_conv2d(x, offset, mask, weight, None, padding=(1, 1))
-
-    inputs = (x, offset, mask, weight)
-    exact = convolve(*(value.double() for value in inputs))
-    on_cpu = (convolve(*inputs) - exact).abs().max().item()
-    previous = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        on_gpu = convolve(*(value.cuda() for value in inputs)).cpu()
-    finally:
-        torch.backends.cudnn.allow_tf32 = previous
-    error = (on_gpu - exact).abs().max().item()
-    assert error <= 2 * on_cpu, f"GPU error {error:.2e}, CPU error {on_cpu:.2e}"
-    return {"gpu_error": error, "cpu_error": on_cpu}
-
-
-def check_autocast_keeps_positions_exact() -> Measured:
-    """A ramp of 1920 columns, sampled half a pixel to the right at half precision: positions must not be rounded."""
-    torch = _cuda()
-    from training.deform import deform_conv2d
-
-    ramp = (torch.arange(1920.0, device="cuda") / 1920).expand(1, 1, 4, 1920).contiguous()
-    offset = torch.tensor([0.0, 0.5], device="cuda").view(1, 2, 1, 1).expand(1, 2, 4, 1920)
-    ones = torch.ones(1, 1, 4, 1920, device="cuda")
-    with torch.autocast("cuda", torch.float16):
-        moved = deform_conv2d(ramp, offset.half(), ones, torch.ones(1, 1, 1, 1, device="cuda"), None)
-    # One step of FP16 near 1 is 2**-11, of the ramp 1/1920: a position rounded to half a pixel would show.
-    error = (moved[0, 0, :, :-1].float() - ramp[0, 0, :, :-1] - 0.5 / 1920).abs().max().item()
-    assert error <= 2**-11, f"error {error:.2e}"
-    return {"error": error}
-
-
-def check_a_training_step_with_amp() -> Measured:
-    """Twenty steps with FP16 autocast lower the loss on one batch."""
-    torch = _cuda()
-    from training.config import PRESETS
-    from training.losses import deblurring_loss
-    from training.network import SAPHNet
-
-    torch.manual_seed(0)
-    network = SAPHNet(PRESETS["edge-n"]).cuda()
-    optimiser, scaler = torch.optim.AdamW(network.parameters(), 1e-3), torch.amp.GradScaler()
-    sharp = torch.rand(4, 3, 128, 128, device="cuda")
-    blurred = torch.nn.functional.avg_pool2d(sharp, (1, 9), 1, (0, 4))
-    losses = []
-    for _ in range(20):
-        with torch.autocast("cuda"):
-            outputs = network.outputs(blurred)
-        loss = deblurring_loss([output.float() for output in outputs], sharp)
-        optimiser.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(optimiser)
-        scaler.update()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0], f"loss went from {losses[0]:.4f} to {losses[-1]:.4f}"
-    return {"first_loss": losses[0], "last_loss": losses[-1]}
-
-
-def check_training_speed() -> Measured:
-    """Patches a second that training steps take, batch 16 of 256x256 in BF16: plain, and with each speed setting.
-
-    None where the GPU has too little memory. Compiling costs a minute a preset: only those for the device are compiled.
-    """
-    _cuda()
-    from training.config import PRESETS
-
-    speeds: Measured = {}
-    for preset in PRESETS:
-        settings = ["channels_last"] + ["compile"] * preset.startswith("edge-")
-        speeds[f"{preset}_patches_per_s"] = _training_speed(preset)
-        for setting in settings:
-            speeds[f"{preset}_{setting}_patches_per_s"] = _training_speed(preset, **{setting: True})
-    return speeds
-
-
-def check_pairs_are_made_as_fast_as_they_are_trained_on() -> Measured:
-    """Rendered pairs a second, batch 16 of 256x256, beside the patches a second that edge-n trains on."""
-    _cuda()
-    import numpy as np
-
-    from training.synthesis.benchmark import benchmark
-    from training.synthesis.config import SynthConfig
-    from training.synthesis.deadleaves import dead_leaves
-
-    photos = [dead_leaves(np.random.default_rng(seed), (800, 900)) for seed in range(4)]
-    spent = benchmark(photos, SynthConfig(), count=64, seed=0)
-    rendered = next(1e3 / milliseconds for what, milliseconds in spent.items() if "GPU" in what)
-    trained = _training_speed("edge-n")
-    return {"rendered_pairs_per_s": rendered, "edge-n_patches_per_s": trained, "benchmark_ms": spent}
-
-
-def check_network_time() -> Measured:
-    """Milliseconds of the bare network on a 720p frame in FP16, through PyTorch, by CUDA events; median of 20."""
-    torch = _cuda()
-    from training.config import PRESETS
-    from training.network import SAPHNet
-
-    times: Measured = {}
-    for preset in ("edge-n", "edge-s", "edge-m"):
-        network = SAPHNet(PRESETS[preset]).cuda().eval()
-        height = -(-720 // network.config.multiple_of[0]) * network.config.multiple_of[0]
-        image = torch.rand(1, 3, height, 1280, device="cuda")
-        with torch.inference_mode(), torch.autocast("cuda", torch.float16):
-            times[f"{preset}_ms"] = _median_ms(torch, functools.partial(network, image))
-    return times
-
-
-def check_tensorrt_rtx_runs() -> Measured:
-    """Build edge-n for this GPU with TensorRT-RTX, run it, and compare with ONNX Runtime on the CPU."""
-    torch = _cuda()
-    trt = _import("tensorrt_rtx")
-    for name in ("onnx", "onnx_ir", "onnxruntime"):
-        _import(name)
-    import numpy as np
-    import onnxruntime
-
-    import edgedeblur
-
-    model = Path(__file__).parents[2] / "runtime" / "weights" / "edge-n.onnx"
-    with tempfile.TemporaryDirectory() as folder:
-        engine = Path(folder) / "edge-n.engine"
-        words = ["build", str(model), "--size", "360x640", "--toolkit", "tensorrt_rtx", "--save-engine", str(engine)]
-        code = edgedeblur.main(words)
-        if code == edgedeblur.ExitCode.ENVIRONMENT:
-            raise SkipCheck(f"TensorRT-RTX does not build for {torch.cuda.get_device_name()}; its message is above")
-        assert code == 0
-        runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
-        plan = runtime.deserialize_cuda_engine(engine.read_bytes())
-    assert plan is not None, "the engine does not load on this GPU"
-    context = plan.create_execution_context()
-    frame = torch.randint(0, 256, (360, 640, 3), dtype=torch.uint8, device="cuda")
-    sharp = torch.zeros_like(frame)
-    context.set_tensor_address("frame", frame.data_ptr())
-    context.set_tensor_address("sharp", sharp.data_ptr())
-    stream = torch.cuda.Stream()
-    assert context.execute_async_v3(stream.cuda_stream)
-    stream.synchronize()
-    expected = onnxruntime.InferenceSession(str(model)).run(None, {"frame": frame.cpu().numpy()})[0]
-    difference = np.abs(sharp.cpu().numpy().astype(int) - expected)
-    assert difference.mean() < 0.5, f"mean difference {difference.mean():.3f} grey levels"
-    return {"mean_difference": float(difference.mean()), "worst_difference": int(difference.max())}
-
-
-CHECKS: list[Callable[[], Measured]] = [
-    check_deform_conv_equals_the_cpu,
-    check_autocast_keeps_positions_exact,
-    check_a_training_step_with_amp,
-    check_training_speed,
-    check_pairs_are_made_as_fast_as_they_are_trained_on,
-    check_network_time,
-    check_tensorrt_rtx_runs,
+Check = Callable[[], Measured]
+CHECKS: list[Check] = [
+    check
+    for module in (training_checks, engine_checks)
+    for name, check in vars(module).items()
+    if name.startswith("check_")
 ]
 
 
-def main() -> int:
-    """Run every check; results go to $OUT/gpu.json, or build/gpu.json without it. Exit 1 when one failed."""
-    results = {check.__name__: _outcome(check) for check in CHECKS}
+def main(words: list[str]) -> int:
+    """Run the checks; results go to $OUT/gpu.json, or build/gpu.json without it. Exit 1 when one failed."""
+    wanted = [check for check in CHECKS if not words or any(word in check.__name__ for word in words)]
     folder = Path(os.environ.get("OUT", "build"))
     folder.mkdir(parents=True, exist_ok=True)
-    report = {"device": _device_name(), "time": time.strftime("%Y-%m-%d %H:%M:%S"), "checks": results}
-    (folder / "gpu.json").write_text(json.dumps(report, indent=2))
-    print(json.dumps(report, indent=2))
-    return int(any(result["outcome"] == "failed" for result in results.values()))
+    report: Measured = {"device": device_name(), "time": time.strftime("%Y-%m-%d %H:%M:%S"), "checks": {}}
+    for check in wanted:
+        report["checks"][check.__name__] = _outcome(check)
+        (folder / "gpu.json").write_text(json.dumps(report, indent=2))  # what a time limit cuts short is kept
+        print(check.__name__, json.dumps(report["checks"][check.__name__], indent=2), flush=True)
+    return int(any(result["outcome"] == "failed" for result in report["checks"].values()))
 
 
-def _outcome(check: Callable[[], Measured]) -> Measured:
+def _outcome(check: Check) -> Measured:
+    started = time.monotonic()
     try:
-        return {"outcome": "passed", **check()}
+        outcome = {"outcome": "passed", **check()}
     except SkipCheck as reason:
-        return {"outcome": "skipped", "reason": str(reason)}
+        outcome = {"outcome": "skipped", "reason": str(reason)}
     except Exception:  # one broken check must not cost the results of the others
-        return {"outcome": "failed", "reason": traceback.format_exc()}
-
-
-def _import(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise SkipCheck(f"{name} cannot be imported: {error}") from error
-
-
-def _cuda() -> Any:
-    torch = _import("torch")
-    if not torch.cuda.is_available():
-        raise SkipCheck("no NVIDIA GPU on this machine; `make gpu` runs it on one that has")
-    return torch
-
-
-def _device_name() -> str | None:
-    try:
-        return str(_cuda().cuda.get_device_name())
-    except SkipCheck:
-        return None
-
-
-def _training_speed(preset: str, **settings: bool) -> float | None:
-    torch = _cuda()
-    from training.config import PRESETS
-    from training.learner import Learner, precision
-    from training.train_config import TrainConfig
-
-    batch, side = 16, 256
-    amp = precision("auto", "cuda")
-    plain = TrainConfig(preset, PRESETS[preset], "", 1, batch, side, 5e-4, 0, 0, 0.999, amp, "cuda", 1, 1)
-    config = dataclasses.replace(plain, **settings)  # type: ignore[arg-type]
-    images = torch.rand(2, batch, 3, side, side, device="cuda")
-    try:
-        step = functools.partial(Learner(config).step, images[0], images[1], 5e-4, batch)
-        return round(batch * 1000 / _median_ms(torch, step, repeats=10), 1)
-    except torch.OutOfMemoryError:
-        return None
-    finally:
-        torch.cuda.empty_cache()
-
-
-def _median_ms(torch: Any, call: Callable[[], Any], repeats: int = 20) -> float:
-    for _ in range(5):
-        call()
-    times = []
-    for _ in range(repeats):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        call()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return float(sorted(times)[repeats // 2])
+        outcome = {"outcome": "failed", "reason": traceback.format_exc()}
+    return {**outcome, "seconds": round(time.monotonic() - started, 1)}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

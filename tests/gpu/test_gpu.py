@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.gpu.checks import CHECKS, SkipCheck
+from tests.gpu.checks import CHECKS
+from tests.gpu.machine import SkipCheck
 
 
 @pytest.mark.gpu
