@@ -1,0 +1,52 @@
+"""TensorRT or TensorRT-RTX, imported when an engine needs it: both give one execution API."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from edgedeblur import ExitCode, Failure
+
+INSTALL = {
+    "tensorrt": "on a Jetson JetPack brings it (a virtual environment must be made with --system-site-packages); "
+    "elsewhere: pip install tensorrt, in the version that built the engine",
+    "tensorrt_rtx": "pip install tensorrt-rtx-cu13 (x86-64), in the version that built the engine",
+}
+
+
+def import_toolkit(name: str) -> Any:
+    """The module `tensorrt` or `tensorrt_rtx`. Raises: Failure (ENVIRONMENT) when it is missing or cannot be loaded."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise Failure(
+            f"this engine needs the Python package '{name}', which is not installed; {INSTALL[name]}",
+            ExitCode.ENVIRONMENT,
+        ) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise Failure(
+            f"'{name}' is installed but cannot be loaded: {error}; {INSTALL[name]}", ExitCode.ENVIRONMENT
+        ) from error
+
+
+def toolkit_version(name: str) -> str:
+    """Raises: Failure (ENVIRONMENT) as `import_toolkit` does."""
+    return str(import_toolkit(name).__version__)
+
+
+def load_plugin(trt: Any, library: Path) -> None:
+    """Register the operators in `library`, whose hash has been checked. Raises: Failure (MODEL)."""
+    try:
+        loaded = trt.get_plugin_registry().load_library(str(library))
+    except Exception as error:  # the bindings raise several types
+        raise Failure(_plugin_text(library, str(error)), ExitCode.MODEL) from error
+    if loaded is None:
+        raise Failure(_plugin_text(library, "TensorRT's log says why"), ExitCode.MODEL)
+
+
+def _plugin_text(library: Path, reason: str) -> str:
+    return (
+        f"the engine's plugin library '{library}' cannot be loaded: {reason}; it is built for one TensorRT and CUDA: "
+        "build the engine again here with edgedeblur build"
+    )
