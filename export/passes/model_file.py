@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnx
@@ -68,14 +68,25 @@ def smallest_size(metadata: Mapping[str, str]) -> tuple[int, int]:
     return int(size[1]), int(size[2])
 
 
-def save_model(model: ir.Model, path: Path) -> None:
-    """Write the whole of `model` to `path`, or leave what is there. Raises Failure (ENVIRONMENT) when it cannot."""
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
+    """`720x1280`, or trtexec's `frame:720x1280x3`, → (height, width). Raises Failure (USAGE), naming `option`."""
+    match = re.fullmatch(r"(frame:)?(\d{1,9})[xX](\d{1,9})(?(1)[xX]3)", text.strip())
+    if match is None:
+        raise Failure(f"{option} is '{text}'; expected HEIGHTxWIDTH in pixels, such as 720x1280")
+    return int(match[2]), int(match[3])
+
+
+def save_model(model: ir.Model, path: Path, beside: Callable[[bytes], Mapping[Path, bytes]] = lambda _: {}) -> None:
+    """Write the whole of `model` to `path`, or leave what is there. Raises Failure (ENVIRONMENT) when it cannot.
+
+    beside: from the file's content, other files to write together with it, all or none.
+    """
     data = model_bytes(model)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
-    write_whole({path: data})
+    write_whole({path: data, **beside(data)})
 
 
 def check_onnx_output(path: Path, source: Path, force: bool) -> None:
