@@ -31,12 +31,15 @@ def make_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def build_lock(path: Path) -> Iterator[None]:
-    """Hold `path` locked; wait while another process holds it. The system frees a dead process's lock."""
+def build_lock(path: Path, advice: str = ADVICE) -> Iterator[None]:
+    """Hold `path` locked; wait while another process holds it. The system frees a dead process's lock.
+
+    Raises Failure (ENVIRONMENT), ending with `advice`, when the file cannot be made.
+    """
     try:
         descriptor = _locked_descriptor(path)
     except OSError as error:
-        raise cannot_write(path, error, ADVICE) from error
+        raise cannot_write(path, error, advice) from error
     try:
         yield
     finally:
@@ -50,7 +53,7 @@ def _locked_descriptor(path: Path) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"another build of this engine is running; waiting for {path.name}", file=sys.stderr, flush=True)
+            print(f"another build of the same is running; waiting for {path.name}", file=sys.stderr, flush=True)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         # The holder removes the file when it is done: what we waited for may have no name any more.
         if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
