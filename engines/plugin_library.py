@@ -42,8 +42,8 @@ class PluginLibrary(NamedTuple):
 def plugin_library(toolkit: Toolkit) -> PluginLibrary:
     """The library for this TensorRT and GPU: from the user's cache folder, else compiled into it.
 
-    Raises Failure (ENVIRONMENT) naming what is missing (nvcc, g++, headers, a GPU) or the folder that cannot be written.
-    The compiler is needed to find a kept library too: its version is part of what names it.
+    Raises Failure (ENVIRONMENT) naming what is missing (nvcc, g++, headers, a GPU), or the folder that cannot be
+    written. The compiler is needed to find a kept library too: its version is part of what names it.
     """
     if toolkit.gpu is None:
         raise Failure("the plugin is compiled for this machine's GPU, and there is none", ExitCode.ENVIRONMENT)

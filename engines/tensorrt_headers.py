@@ -39,7 +39,7 @@ def find_headers(library_version: str) -> Headers:
     Raises Failure (ENVIRONMENT) naming what was found instead, and where to get them.
     """
     major, minor = (int(part) for part in library_version.split(".")[:2])
-    found = [headers for folder in _folders() if (headers := _read(folder)) is not None]
+    found = installed_headers()
     for headers in found:
         if headers.version[0] == major and headers.version[1] <= minor:
             return headers
@@ -47,6 +47,11 @@ def find_headers(library_version: str) -> Headers:
     raise Failure(
         f"the C++ headers of TensorRT {library_version} are not here{instead}; {INSTALL}", ExitCode.ENVIRONMENT
     )
+
+
+def installed_headers() -> list[Headers]:
+    """All that are here, of whatever version."""
+    return [headers for folder in _folders() if (headers := _read(folder)) is not None]
 
 
 def _folders() -> list[Path]:
