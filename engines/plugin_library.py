@@ -27,8 +27,9 @@ from runtime.gpu import Gpu
 
 FOLDER = Path(__file__).parent / "plugin"
 SOURCES = ("deform_kernel.cu", "deform_plugin.cpp", "deform_creator.cpp")
-# CMakeLists.txt has the same ones.
-FLAGS = ("-O3", "-std=c++17", "-shared", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-Xlinker", "--exclude-libs,ALL")
+EXPORTS = "plugin_exports.map"
+# As in CMakeLists.txt. Nothing of TensorRT is linked: what would miss shows when the library is made.
+FLAGS = ("-O3", "-std=c++17", "-shared", "-Xcompiler", "-fPIC", "-Xlinker", "--no-undefined")
 ADVICE = "free space, name another cache folder in XDG_CACHE_HOME, or a ready library with --plugins"
 
 
@@ -94,12 +95,13 @@ def compile_command(nvcc: Nvcc, headers: Headers, sm: int, output: Path) -> list
     """nvcc's arguments for the whole plugin, for one GPU."""
     sources = [str(FOLDER / name) for name in SOURCES]
     gpu = f"arch=compute_{sm},code=sm_{sm}"
-    return [*FLAGS, "-gencode", gpu, "-isystem", str(headers.folder), *sources, "-o", str(output)]
+    exports = f"--version-script={FOLDER / EXPORTS}"
+    return [*FLAGS, "-Xlinker", exports, "-gencode", gpu, "-isystem", str(headers.folder), *sources, "-o", str(output)]
 
 
 def _name(nvcc: Nvcc, headers: Headers, sm: int) -> str:
     """Equal names hold equal libraries: everything that goes into one is hashed."""
-    code = {path.name: path.read_text() for path in sorted(FOLDER.glob("deform_*"))}
+    code = {path.name: path.read_text() for path in sorted([*FOLDER.glob("deform_*"), FOLDER / EXPORTS])}
     parts = json.dumps([nvcc.version, headers.version, sm, FLAGS, code])
     key = hashlib.sha256(parts.encode()).hexdigest()[:16]
     return f"{PLUGIN_OP}.trt{headers.text}.sm{sm}.{key}.so"
