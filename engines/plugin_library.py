@@ -75,15 +75,20 @@ def named_plugin(path: Path) -> PluginLibrary:
 def load_plugin(trt: Any, path: Path) -> None:
     """Make the plugin known to `trt` (the tensorrt module). Raises Failure (ENVIRONMENT) when it is not, afterwards."""
     registry = trt.get_plugin_registry()
-    sought = (PLUGIN_OP, PLUGIN_VERSION, PLUGIN_NAMESPACE)
-    if registry.get_creator(*sought) is None:
+    if not _knows_plugin(registry):
         registry.load_library(str(path))
-    if registry.get_creator(*sought) is None:
+    if not _knows_plugin(registry):
         raise Failure(
             f"TensorRT {trt.__version__} does not load {PLUGIN_OP} version {PLUGIN_VERSION} from {path}; expected a "
             "library compiled for this TensorRT: leave --plugins out, and it is compiled here",
             ExitCode.ENVIRONMENT,
         )
+
+
+def _knows_plugin(registry: Any) -> bool:
+    """By the list of all: asking for one that is not there is an error in TensorRT's log."""
+    found = [(creator.name, creator.plugin_version, creator.plugin_namespace) for creator in registry.all_creators]
+    return (PLUGIN_OP, PLUGIN_VERSION, PLUGIN_NAMESPACE) in found
 
 
 def cache_folder() -> Path:

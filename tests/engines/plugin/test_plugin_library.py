@@ -1,0 +1,296 @@
+"""The plugin's library: compiled once and kept, what is missing is named, and a real registry loads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import pytest
+
+from edgedeblur import ExitCode, Failure
+from engines import nvcc as compiler
+from engines import plugin_library as library
+from engines.nvcc import Nvcc
+from engines.plugin_library import SOURCES, compile_command, load_plugin, named_plugin, plugin_library
+from engines.tensorrt_headers import Headers, find_headers
+from engines.toolkit import Toolkit
+from export.passes import apply_passes, passes_for
+from export.passes.model_file import model_bytes
+from export.passes.rename_deform import PLUGIN_OP
+from runtime.gpu import Gpu
+from tests.engines.frame_graph import frame_graph
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+ORIN = Gpu("Orin", 87, True)
+# Answers as nvcc 12.6 does, notes each compilation, and writes what stands for a library; slowly, so that two overlap.
+NVCC = """#!/bin/sh
+here=$(dirname "$0")
+case "$1" in
+    --version) echo "Cuda compilation tools, release 12.6, V12.6.68"; exit;;
+    --list-gpu-arch) printf 'compute_75\\ncompute_86\\ncompute_87\\n'; exit;;
+esac
+echo "$@" >> "$here/compilations"
+test -e "$here/broken" && { echo "deform_kernel.cu(7): error: expected a ;" >&2; exit 1; }
+sleep 0.3
+while test "$1" != -o; do shift; done
+date +%N > "$2"
+"""
+
+
+def toolkit(version: str = "10.3.0", gpu: Gpu | None = ORIN) -> Toolkit:
+    return Toolkit(module=None, name="tensorrt", version=version, gpu=gpu)
+
+
+def version_header(major: int, minor: int, indirect: bool = False) -> str:
+    """Both ways in which NvInferVersion.h says it."""
+    if indirect:
+        return (
+            f"#define TRT_MAJOR_ENTERPRISE {major}\n#define TRT_MINOR_ENTERPRISE {minor}\n#define TRT_PATCH_X 0\n"
+            "#define NV_TENSORRT_MAJOR TRT_MAJOR_ENTERPRISE //!< major\n"
+            "#define NV_TENSORRT_MINOR TRT_MINOR_ENTERPRISE //!< minor\n#define NV_TENSORRT_PATCH TRT_PATCH_X\n"
+        )
+    return "".join(
+        f"#define NV_TENSORRT_{part} {number} //!< TensorRT version.\n"
+        for part, number in (("MAJOR", major), ("MINOR", minor), ("PATCH", 0))
+    )
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for a machine: CUDA in cuda/, headers of TensorRT 10.3 in include/, a cache in cache/."""
+    nvcc = tmp_path / "cuda" / "bin" / "nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.write_text(NVCC)
+    nvcc.chmod(0o755)
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "NvInfer.h").write_text("")
+    (tmp_path / "include" / "NvInferVersion.h").write_text(version_header(10, 3))
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
+    monkeypatch.setenv("TENSORRT_INCLUDE", str(tmp_path / "include"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def compilations(machine: Path) -> list[str]:
+    log = machine / "cuda" / "bin" / "compilations"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def refusal(code: ExitCode = ExitCode.ENVIRONMENT, **options: Any) -> str:
+    with pytest.raises(Failure) as failure:
+        plugin_library(toolkit(**options))
+    assert failure.value.code == code
+    return str(failure.value)
+
+
+def test_compiled_once_for_this_gpu_and_then_found(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = plugin_library(toolkit())
+    (command,) = compilations(machine)
+    assert "-gencode arch=compute_87,code=sm_87" in command
+    assert f"-isystem {machine / 'include'}" in command
+    assert all(f"engines/plugin/{name}" in command for name in SOURCES)
+    monkeypatch.setattr(library, "build_lock", None)  # finding writes nothing: the folder may be read-only by then
+    assert plugin_library(toolkit()) == first
+    assert len(compilations(machine)) == 1
+    names = sorted(path.name for path in (machine / "cache" / "edgedeblur").iterdir())
+    assert names == [first.path.with_suffix(".sha256").name, first.path.name]
+
+
+def test_whatever_goes_into_the_library_gives_another(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {plugin_library(toolkit()).path}
+    found.add(plugin_library(toolkit(gpu=Gpu("RTX 3060", 86, False))).path)
+    (machine / "include" / "NvInferVersion.h").write_text(version_header(10, 2))
+    found.add(plugin_library(toolkit()).path)
+    nvcc = machine / "cuda" / "bin" / "nvcc"
+    nvcc.write_text(NVCC.replace("12.6.68", "12.6.85"))
+    found.add(plugin_library(toolkit()).path)
+    shutil.copytree(library.FOLDER, machine / "sources")
+    (machine / "sources" / "deform_params.h").write_text("// changed\n")
+    monkeypatch.setattr(library, "FOLDER", machine / "sources")
+    found.add(plugin_library(toolkit()).path)
+    monkeypatch.setattr(library, "FLAGS", (*library.FLAGS, "--use_fast_math"))
+    found.add(plugin_library(toolkit()).path)
+    assert len(found) == len(compilations(machine)) == 6
+
+
+@pytest.mark.parametrize("damage", ["cut short", "other bytes", "no sum", "empty sum"])
+def test_damaged_library_is_compiled_again(machine: Path, damage: str) -> None:
+    path, _ = plugin_library(toolkit())
+    total = path.with_suffix(".sha256")
+    if damage == "no sum":
+        total.unlink()
+    else:
+        damaged = total if damage == "empty sum" else path
+        damaged.write_bytes(b"x" * path.stat().st_size if damage == "other bytes" else b"")
+    again = plugin_library(toolkit())
+    assert again.path == path
+    assert len(compilations(machine)) == 2
+    assert plugin_library(toolkit()) == again
+
+
+def test_two_processes_compile_once(machine: Path) -> None:
+    code = (
+        "from engines.plugin_library import plugin_library; from engines.toolkit import Toolkit;"
+        "from runtime.gpu import Gpu;"
+        "print(plugin_library(Toolkit(None, 'tensorrt', '10.3.0', Gpu('Orin', 87, True))).sha256)"
+    )
+    command = [sys.executable, "-c", code]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
+    printed = {process.communicate(timeout=60)[0] for process in running}
+    assert [process.returncode for process in running] == [0, 0]
+    assert len(printed) == 1
+    assert len(compilations(machine)) == 1
+
+
+def test_what_does_not_compile_leaves_nothing(machine: Path) -> None:
+    (machine / "cuda" / "bin" / "broken").touch()
+    message = refusal()
+    assert "deform_kernel.cu(7): error: expected a ;" in message
+    assert "CUDA 12.6.68" in message
+    assert list((machine / "cache" / "edgedeblur").iterdir()) == []
+
+
+def test_missing_compilers_are_named(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (machine / "tools").mkdir()
+    for tool in ("dirname", "sh"):
+        os.symlink(str(shutil.which(tool)), machine / "tools" / tool)
+    monkeypatch.setenv("PATH", str(machine / "tools"))
+    assert "g++" in refusal()
+    assert "sudo apt install g++" in refusal()
+    monkeypatch.delenv("CUDA_HOME")
+    monkeypatch.setattr(compiler, "USUAL", machine / "nowhere")
+    monkeypatch.setattr(compiler, "_from_pip", list)
+    message = refusal()
+    for words in ("nvcc, the CUDA compiler, is not here", "nvidia-jetpack", "'.[nvcc]'", "CUDA_HOME"):
+        assert words in message
+
+
+def test_missing_or_foreign_headers_are_named(machine: Path) -> None:
+    message = refusal(version="10.2.0")
+    assert "the C++ headers of TensorRT 10.2.0 are not here; found 10.3.0 in" in message
+    assert "found 10.3.0" in refusal(version="11.1.0")
+    (machine / "include" / "NvInfer.h").unlink()
+    message = refusal()
+    for words in ("sudo apt install libnvinfer-headers-dev", "TENSORRT_ROOT", "TENSORRT_INCLUDE"):
+        assert words in message
+    assert "found" not in message
+
+
+def test_headers_of_either_form_and_of_older_minor_versions_are_taken(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert find_headers("10.16.2.10") == Headers(machine / "include", (10, 3, 0))
+    root = machine / "TensorRT-11.1"
+    shutil.copytree(machine / "include", root / "include")
+    (root / "include" / "NvInferVersion.h").write_text(version_header(11, 1, indirect=True))
+    monkeypatch.delenv("TENSORRT_INCLUDE")
+    monkeypatch.setenv("TENSORRT_ROOT", str(root))
+    assert find_headers("11.4.1").text == "11.1.0"
+
+
+def test_gpus_and_drivers_that_do_not_fit_are_named(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "there is none" in refusal(gpu=None)
+    assert "CUDA 12.6.68) does not compile for RTX 5090 (sm120)" in refusal(gpu=Gpu("RTX 5090", 120, False))
+    monkeypatch.setattr(library, "driver_cuda", lambda: "11.4")
+    assert "this driver serves CUDA 11.4" in refusal()
+    assert compilations(machine) == []
+
+
+def test_cache_that_cannot_be_written_is_named(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc")  # where root cannot make a folder either
+    message = refusal()
+    assert "/proc/edgedeblur cannot be written" in message
+    assert "XDG_CACHE_HOME" in message
+    assert compilations(machine) == []
+
+
+def shared_object(folder: Path, code: str) -> Path:
+    source, path = folder / "made.c", folder / "made.so"
+    source.write_text(code)
+    subprocess.run(["gcc", "-shared", "-fPIC", str(source), "-o", str(path)], check=True)
+    return path
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_named_libraries_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = shared_object(tmp_path, f'const char name[] = "{PLUGIN_OP}"; void* getCreators(int* n) {{ return 0; }}')
+    found = named_plugin(Path("made.so"))
+    assert found.path == good
+    assert len(found.sha256) == 64
+    (tmp_path / "text.so").write_text("not a library")
+    other = shared_object(tmp_path / "..", "int other(void) { return 1; }").rename(tmp_path / "other.so")
+    for path, words in (("absent.so", "No such file"), ("text.so", "text.so cannot be loaded"), (other, PLUGIN_OP)):
+        with pytest.raises(Failure, match=words) as failure:
+            named_plugin(Path(path))
+        assert failure.value.code == ExitCode.USAGE
+
+
+class NoPlugins:
+    """A registry that takes no library, as TensorRT's does when one was made for another version."""
+
+    __version__ = "10.3.0"
+    all_creators: tuple[Any, ...] = ()
+
+    def get_plugin_registry(self) -> NoPlugins:
+        return self
+
+    def load_library(self, path: str) -> None:
+        self.asked = path
+
+
+def test_library_that_tensorrt_does_not_take_is_refused() -> None:
+    registry = NoPlugins()
+    with pytest.raises(
+        Failure, match=r"TensorRT 10\.3\.0 does not load EdgeDeformConv2d version 1 from /x\.so"
+    ) as failure:
+        load_plugin(registry, Path("/x.so"))
+    assert failure.value.code == ExitCode.ENVIRONMENT
+    assert registry.asked == "/x.so"
+
+
+@pytest.fixture(scope="module")
+def whole_plugin(nvcc: Nvcc, headers: Headers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin as `edgedeblur build` compiles it, against TensorRT's own headers."""
+    path = tmp_path_factory.mktemp("plugin") / "plugin.so"
+    nvcc.run(compile_command(nvcc, headers, 86, path))
+    return path
+
+
+def test_library_gives_away_two_names_and_needs_none_of_tensorrt(whole_plugin: Path) -> None:
+    names = subprocess.run(["nm", "-D", "-C", str(whole_plugin)], capture_output=True, text=True, check=True).stdout
+    lines = [line.split(maxsplit=2) for line in names.splitlines() if line[:16].strip()]
+    assert sorted(name for _, kind, name in lines if kind.isupper()) == ["getCreators", "setLoggerFinder"]
+    needed = [line.split(maxsplit=1)[1] for line in names.splitlines() if line.split()[0] == "U"]
+    assert needed
+    assert not [name for name in needed if "nvinfer" in name or "Infer" in name or "cuda" in name]
+    assert named_plugin(whole_plugin).path == whole_plugin
+
+
+def test_real_registry_loads_it_and_the_parser_makes_plugins_of_our_nodes(
+    rtx: None, whole_plugin: Path, tmp_path: Path
+) -> None:
+    onnx = tmp_path / "plugin.onnx"
+    onnx.write_bytes(model_bytes(apply_passes(ir.from_proto(frame_graph()), passes_for("plugin", "fp16", (64, 96)))))
+    command = [sys.executable, str(HERE / "registry_driver.py"), str(whole_plugin), str(onnx)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    said = defaultdict(list)
+    for line in done.stdout.splitlines():
+        key, value = json.loads(line)
+        said[key].append(value)
+    assert said["creator"] == said["core"] == [["edgedeblur", PLUGIN_OP, "1"]], done.stderr
+    assert set(said["fields"][0]) == {"stride", "padding", "dilation", "group", "offset_group", "activation"}
+    assert {kind for kind, _ in said["fields"][0].values()} == {"INT32"}
+    assert (said["BUILD"], said["RUNTIME"]) == (["PLUGIN_V3ONE_BUILD"], ["PLUGIN_V3ONE_RUNTIME"])
+    assert said["refused"] == [True]
+    assert f"Successfully created plugin: {PLUGIN_OP}" in said["log INFO"]
+    assert not [line for line in said["log ERROR"] if "Cannot find plugin" in line]
