@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from engines.build import BuildConfig
-from engines.gpu import find_platform
+from engines.sizes import name_of_sizes
 from engines.toolkit import Toolkit
+from runtime.engine_file import sidecar_path
+from runtime.gpu import find_platform
+from runtime.size_range import SizeRange
 
 BATCH = 1
 
@@ -25,7 +28,7 @@ class Artefact:
 
     @property
     def sidecar(self) -> Path:
-        return self.engine.with_suffix(".json")
+        return sidecar_path(self.engine)
 
     @property
     def lock(self) -> Path:
@@ -38,17 +41,20 @@ def key_parts_of(
 ) -> dict[str, Any]:
     """Everything that can change the plan. Two builds with equal parts are the same engine.
 
-    `calibration` is what `edgedeblur calibrate` wrote in the graph about itself.
+    `calibration` is what `edgedeblur calibrate` wrote in the graph about itself. Sizes are [height, width]; `size` is
+    the one that the engine is fastest at.
     """
     return {
         "onnx_sha256": onnx_sha256,
         "precision": config.precision,
         "deform": config.deform,
-        "size": list(config.size),
+        "size": list(config.sizes.usual),
+        "min_size": list(config.sizes.smallest),
+        "max_size": list(config.sizes.largest),
         "batch": BATCH,
         "workspace_gib": config.workspace_gib,
         "optimization_level": config.optimization_level,
-        "plugin_sha256": None,
+        "plugin_sha256": config.plugin.sha256 if config.plugin is not None else None,
         "calibration_sha256": None if calibration is None else hashlib.sha256(calibration.encode()).hexdigest(),
         "toolkit": toolkit.name,
         "toolkit_version": toolkit.version,
@@ -77,12 +83,17 @@ def gpu_of(config: BuildConfig, toolkit: Toolkit) -> str:
     return here.name if here is not None and sm_of(config, toolkit) == [str(here.sm)] else "portable"
 
 
+def sizes_of(parts: Mapping[str, Any]) -> SizeRange:
+    """The frame sizes that an engine with these key parts takes."""
+    smallest, usual, largest = ((parts[key][0], parts[key][1]) for key in ("min_size", "size", "max_size"))
+    return SizeRange(smallest, usual, largest)
+
+
 def name_of(model: str, parts: Mapping[str, Any], toolkit: Toolkit) -> str:
-    """`<model>.<H>x<W>.b<batch>.<precision>.<trt|rtx><version>.sm<NN>.<gpu>.<key8>.engine`."""
-    height, width = parts["size"]
+    """`<model>.<HxW|min_opt_max>.b<batch>.<precision>.<trt|rtx><version>.sm<NN>.<gpu>.<key8>.engine`."""
     fields = (
         model,
-        f"{height}x{width}",
+        name_of_sizes(sizes_of(parts)),
         f"b{parts['batch']}",
         parts["precision"],
         f"{toolkit.short_name}{toolkit.version}",

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from engines.artefact import Artefact, key_of
-from engines.sidecar import differences, looks_like_sidecar, read_sidecar
+from engines.artefact import Artefact, key_of, sizes_of
+from engines.sidecar import differences, looks_like_sidecar
+from engines.sizes import name_of_sizes
 from export.passes.whole_files import check_regular
-
-ENGINE_SUFFIXES = (".engine", ".plan")
+from runtime.engine_file import ENGINE_SUFFIXES, EngineFile, read_sidecar
 
 
 def find_existing(artefact: Artefact, parts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The sidecar of an engine that is already there, whole, and the one asked for."""
+    """The sidecar of an engine that is already there, whole, and the one asked for. Says why one there is not used."""
     if not artefact.engine.is_file():
         return None
     try:
@@ -23,12 +23,55 @@ def find_existing(artefact: Artefact, parts: Mapping[str, Any]) -> dict[str, Any
     except Failure as failure:
         print(f"not used: {failure}", file=sys.stderr)
         return None
-    if sidecar is None or sidecar.get("key") != key_of(parts):
+    if sidecar is None:
         return None
-    changed = differences(sidecar, artefact.engine.read_bytes())
+    changed = _changed_parts(sidecar, parts) or differences(sidecar, artefact.engine.read_bytes())
+    changed = changed or _plugin_differences(artefact, sidecar)
     if changed:
         print(f"not used: {artefact.engine.name}: {'; '.join(changed)}", file=sys.stderr)
     return None if changed else sidecar
+
+
+def find_previous(artefact: Artefact, parts: Mapping[str, Any], model: str) -> dict[str, Any] | None:
+    """The newest engine of the same model, sizes and precision in the folder: its sidecar, or None.
+
+    Its name has another key. What differs is printed, because a user who built before may ask why it is built again.
+    """
+    start = f"{model}.{name_of_sizes(sizes_of(parts))}.b{parts['batch']}.{parts['precision']}."
+    paths = [path for path in artefact.engine.parent.glob("*.json") if path.name.startswith(start)]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            sidecar = read_sidecar(path)
+        except Failure:  # damaged or of an older program: it says nothing of use
+            continue
+        changed = [] if sidecar is None else _changed_parts(sidecar, parts)
+        if changed:
+            print(f"not used: {path.with_suffix('').name}: {'; '.join(changed)}", file=sys.stderr)
+        return sidecar
+    return None
+
+
+def _changed_parts(sidecar: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
+    """The key parts that differ, each with the engine's value and the one asked for."""
+    if sidecar.get("key") == key_of(parts):
+        return []
+    built = sidecar.get("key_parts")
+    built = built if isinstance(built, Mapping) else {}
+    changed = [name for name in parts if built.get(name) != parts[name]]
+    return [f"{name} is {_short(built.get(name))}, now {_short(parts[name])}" for name in changed] or ["key differs"]
+
+
+def _short(value: Any) -> str:
+    """Hashes by their first digits, lists without brackets."""
+    if isinstance(value, list):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else f"{value[:12]}…" if isinstance(value, str) and len(value) == 64 else str(value)
+
+
+def _plugin_differences(artefact: Artefact, sidecar: Mapping[str, Any]) -> list[str]:
+    """Whether the plugin's library still lies where the engine looks for it."""
+    engine = EngineFile(artefact.engine, b"", "", sidecar)
+    return [str(difference) for difference in engine.hash_differences() if difference.field == "plugin.sha256"]
 
 
 def check_replaceable(artefact: Artefact, force: bool) -> None:

@@ -1,48 +1,47 @@
-"""The GPU of this machine as the CUDA driver describes it, asked through ctypes: no CUDA package is needed."""
+"""What a build asks the CUDA driver besides runtime/gpu.py: its version, and how much memory is free."""
 
 from __future__ import annotations
 
 import ctypes
-import platform
-from dataclasses import dataclass
-from pathlib import Path
 
-# CUdevice_attribute values; source: cuda.h.
-COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR = 75, 76
+from runtime.gpu import DRIVER
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """Device 0 of the process (CUDA_VISIBLE_DEVICES chooses it)."""
+def driver_cuda(library: str = DRIVER) -> str | None:
+    """The newest CUDA version that the driver serves, such as "12.6"; None without a driver."""
+    cuda, version = _driver(library), ctypes.c_int()
+    if cuda is None or cuda.cuDriverGetVersion(ctypes.byref(version)):
+        return None
+    return f"{version.value // 1000}.{version.value % 1000 // 10}"
 
-    name: str
-    sm: int  # compute capability without the point: 87 for 8.7
-    driver_cuda: str  # newest CUDA version that the driver serves, such as "12.6"
 
+def free_bytes(library: str = DRIVER) -> int | None:
+    """Free memory of the first GPU in bytes; None where the driver does not say.
 
-def find_gpu(library: str = "libcuda.so.1") -> Gpu | None:
-    """Describe the first GPU; None when there is no driver or no device."""
+    The driver answers for a context: the primary one, which TensorRT uses too, is held for the question.
+    """
+    cuda, device, context = _driver(library), ctypes.c_int(), ctypes.c_void_p()
+    if cuda is None or cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
+        return None
+    if cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
+        return None
     try:
-        cuda = ctypes.CDLL(library)
+        return _free_in(cuda, context)
+    finally:
+        cuda.cuDevicePrimaryCtxRelease_v2(device)
+
+
+def _free_in(cuda: ctypes.CDLL, context: ctypes.c_void_p) -> int | None:
+    popped, free, total = ctypes.c_void_p(), ctypes.c_size_t(), ctypes.c_size_t()
+    if cuda.cuCtxPushCurrent_v2(context):
+        return None
+    failed = cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+    cuda.cuCtxPopCurrent_v2(ctypes.byref(popped))
+    return None if failed else free.value
+
+
+def _driver(library: str) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(library)
     except OSError:
         return None
-    device, name, version = ctypes.c_int(), ctypes.create_string_buffer(256), ctypes.c_int()
-    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
-        return None
-    cuda.cuDeviceGetName(name, len(name), device)
-    cuda.cuDriverGetVersion(ctypes.byref(version))
-    major, minor = (_attribute(cuda, which, device) for which in (COMPUTE_CAPABILITY_MAJOR, COMPUTE_CAPABILITY_MINOR))
-    return Gpu(name.value.decode(), 10 * major + minor, f"{version.value // 1000}.{version.value % 1000 // 10}")
-
-
-def find_platform() -> str:
-    """`jetson`, `sbsa` (other Arm servers) or `x86`: engines do not move between them."""
-    if Path("/etc/nv_tegra_release").exists():
-        return "jetson"
-    return "sbsa" if platform.machine() == "aarch64" else "x86"
-
-
-def _attribute(cuda: ctypes.CDLL, which: int, device: ctypes.c_int) -> int:
-    value = ctypes.c_int()
-    cuda.cuDeviceGetAttribute(ctypes.byref(value), which, device)
-    return value.value

@@ -4,37 +4,46 @@ from __future__ import annotations
 
 import collections
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from engines.artefact import Artefact
 from engines.errors import Messages
-from engines.sidecar import differences, read_sidecar
+from engines.layer_times import layer_times
+from engines.layers import layers_of_report, with_times
+from engines.plugin_library import load_plugin
+from engines.sidecar import differences
+from engines.sizes import fixed_size
 from engines.toolkit import Toolkit, find_toolkit
 from export.passes.graph_tools import infer_shapes
-from export.passes.model_file import model_from_bytes, read_model_bytes
+from export.passes.model_file import FRAME, model_from_bytes, read_model_bytes
+from runtime.cuda import import_pycuda, primary_context
+from runtime.engine_file import EngineFile, read_engine
+from runtime.size_range import SizeRange
 
-# The first bytes of a plan say who wrote it.
-PLAN_TAGS = {b"vtrt": "tensorrt_rtx", b"ftrt": "tensorrt", b"ptrt": "tensorrt"}
+COMMANDS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}  # the toolkits' own programs
 
 
-def describe_engine(path: Path) -> dict[str, Any]:
-    """The plan's own header, the sidecar, what does not fit between them, and the layers.
+def describe_engine(path: Path, times: bool = False) -> dict[str, Any]:
+    """The plan's own header, the sidecar, what does not fit between them, and the layers; with `times`, measured ones.
 
-    Raises Failure (MODEL) when `path` is missing or no plan, or its sidecar is damaged.
+    Raises Failure: MODEL when `path` is missing or no plan, or its sidecar is damaged; ENVIRONMENT when times are asked
+    for and cannot be measured here.
     """
-    plan = _read_plan(path)
-    sidecar = read_sidecar(Artefact(path).sidecar)
-    tag = PLAN_TAGS[plan[:4]]
+    file = read_engine(path)
+    sidecar = dict(file.sidecar) if file.sidecar is not None else None
+    beside = [difference for difference in file.hash_differences() if difference.field != "plan_sha256"]
     found = {
         "file": str(path),
-        "plan_bytes": len(plan),
-        "plan_toolkit": tag,
+        "plan_bytes": len(file.plan),
+        "plan_toolkit": file.toolkit,
         "sidecar": sidecar,
-        "differs": differences(sidecar, plan) if sidecar is not None else [],
+        "differs": [] if sidecar is None else differences(sidecar, file.plan) + _texts(beside, "plugin.sha256"),
+        "outdated": _texts(beside, "onnx.sha256"),
+        "trtexec": trtexec_command(file),
     }
-    layers = _layers_on_gpu(plan, tag)
+    layers = None if found["differs"] else _layers_on_gpu(file, times)
     if layers is None:
         return {**found, "layers_from": (sidecar or {}).get("layers_from"), "layers": (sidecar or {}).get("layers", [])}
     return {**found, "layers_from": "engine", "layers": layers}
@@ -57,55 +66,80 @@ def describe_onnx(path: Path) -> dict[str, Any]:
     }
 
 
-def _read_plan(path: Path) -> bytes:
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise Failure(f"{path} {found}; expected an engine: make one with edgedeblur build", ExitCode.MODEL)
-    try:
-        plan = path.read_bytes()
-    except OSError as error:
-        raise Failure(f"{path} cannot be read: {error.strerror}", ExitCode.ENVIRONMENT) from error
-    if plan[:4] not in PLAN_TAGS:
-        raise Failure(
-            f"{path} starts with {plan[:4]!r}; expected a TensorRT plan ({', '.join(map(str, PLAN_TAGS))}) "
-            "or an .onnx file",
-            ExitCode.MODEL,
-        )
-    return plan
+def trtexec_command(file: EngineFile) -> str:
+    """The toolkit's own program for this plan, to be typed where the engine runs; no sidecar is needed for it.
 
-
-def _layers_on_gpu(plan: bytes, toolkit_name: str) -> list[dict[str, Any]] | None:
-    """The layers that really run, from the engine itself; None where it cannot be loaded (no GPU, other version)."""
-    try:
-        toolkit = find_toolkit(toolkit_name)
-    except Failure:
-        return None
-    return layers_of_engine(plan, toolkit) if toolkit.gpu is not None else None
-
-
-def layers_of_engine(plan: bytes, toolkit: Toolkit) -> list[dict[str, Any]] | None:
-    """Ask TensorRT's inspector; None when it refuses the plan."""
-    trt = toolkit.module
-    runtime = trt.Runtime(Messages(trt).logger)
-    engine = runtime.deserialize_cuda_engine(plan)
-    if engine is None:
-        return None
-    report = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-    return [layer_from_report(layer) for layer in json.loads(report).get("Layers", [])]
-
-
-def layer_from_report(layer: Any) -> dict[str, Any]:
-    """One layer of the inspector's JSON, which is a bare name when the engine was built without details.
-
-    TensorRT 10 writes an output's type as `Format/Datatype`, TensorRT 11 as two fields.
+    `--dynamicPlugins` is load_library, as the runtime does it, in every trtexec from 10.3 to 11.
     """
-    if isinstance(layer, str):
-        return {"name": layer, "type": None, "precision": None, "shape": None}
-    output: dict[str, Any] = next(iter(layer.get("Outputs", [])), {})
-    precision = output.get("Datatype") or output.get("DataType") or output.get("Format/Datatype")
-    return {
-        "name": layer.get("Name"),
-        "type": layer.get("LayerType"),
-        "precision": precision,
-        "shape": output.get("Dimensions"),
-    }
+    words = [COMMANDS[file.toolkit], f"--loadEngine={file.path}"]
+    if file.plugin is not None:
+        words.append(f"--dynamicPlugins={file.plugin}")
+    size, parts = file.key_parts.get("size"), file.key_parts
+    if size and parts.get("min_size") != parts.get("max_size"):
+        words.append(f"--shapes={FRAME}:{size[0]}x{size[1]}x3")
+    return shlex.join(words)
+
+
+def _texts(differences: list[Any], field: str) -> list[str]:
+    return [str(difference) for difference in differences if difference.field == field]
+
+
+def _layers_on_gpu(file: EngineFile, times: bool) -> list[dict[str, Any]] | None:
+    """The layers that really run, from the engine itself; None where it cannot be loaded (no GPU, other version).
+
+    Raises Failure (ENVIRONMENT, MODEL) instead of giving None when `times` are asked for.
+    """
+    try:
+        toolkit = find_toolkit(file.toolkit)
+        if toolkit.gpu is None:
+            raise Failure("this machine has no GPU to run the engine on", ExitCode.ENVIRONMENT)
+        return _layers_of_engine(file, toolkit, times)
+    except Failure as failure:
+        if times:
+            raise Failure(f"the times of {file.path} cannot be measured: {failure}", failure.code) from failure
+        return None
+
+
+def _layers_of_engine(file: EngineFile, toolkit: Toolkit, times: bool) -> list[dict[str, Any]]:
+    """Ask TensorRT's inspector, and its profiler for the times. Raises Failure (MODEL) when it refuses the plan."""
+    trt, messages = toolkit.module, Messages(toolkit.module)
+    if file.plugin is not None:
+        load_plugin(trt, file.plugin)
+    runtime = trt.Runtime(messages.logger)
+    engine = runtime.deserialize_cuda_engine(file.plan)
+    if engine is None:
+        raise Failure(f"TensorRT refuses the plan: {'; '.join(messages.errors[:3]) or 'no reason'}", ExitCode.MODEL)
+    if not times:
+        return layers_of_report(_report(trt, engine, None))
+    driver = import_pycuda()
+    with primary_context(driver):
+        context, size = _context_of(engine)
+        layers = layers_of_report(_report(trt, engine, context))
+        return with_times(layers, layer_times(trt, context, size, driver))
+
+
+def _context_of(engine: Any) -> tuple[Any, tuple[int, int]]:
+    """An execution context, ready for the size that the engine is fastest at, and that (height, width)."""
+    sizes = sizes_of_engine(engine)
+    context = engine.create_execution_context()
+    if context is None:
+        raise Failure("TensorRT gives no execution context: close other programs on the GPU", ExitCode.MEMORY)
+    if not sizes.is_fixed:
+        context.set_input_shape(FRAME, (*sizes.usual, 3))
+    return context, sizes.usual
+
+
+def sizes_of_engine(engine: Any) -> SizeRange:
+    """The frame sizes that a loaded engine takes."""
+    height, width, _ = engine.get_tensor_shape(FRAME)
+    if min(height, width) > 0:
+        return fixed_size((height, width))
+    smallest, usual, largest = (tuple(shape)[:2] for shape in engine.get_tensor_profile_shape(FRAME, 0))
+    return SizeRange(smallest, usual, largest)
+
+
+def _report(trt: Any, engine: Any, context: Any) -> Any:
+    inspector = engine.create_engine_inspector()
+    if context is not None:  # types and shapes of an engine for a range are known only for one size
+        inspector.execution_context = context
+    return json.loads(inspector.get_engine_information(trt.LayerInformationFormat.JSON))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engines.errors import Messages, build_failure
+from engines.layers import type_of
 
 
 def network_from_onnx(trt: Any, builder: Any, data: bytes, messages: Messages) -> Any:
@@ -32,7 +33,7 @@ def _describe(layer: Any) -> dict[str, Any]:
     return {
         "name": layer.name,
         "type": layer.type.name,
-        "precision": output.dtype.name if output is not None else None,
+        "precision": type_of(output.dtype.name) if output is not None else None,
         "shape": list(output.shape) if output is not None else None,
     }
 

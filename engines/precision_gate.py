@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedeblur import ExitCode, Failure
+from engines.sizes import fixed_size
 from export.passes import apply_passes, passes_for
 from export.passes.emulate_half import emulate_half
 from export.passes.model_file import model_bytes, model_from_bytes
 from runtime.onnx_session import session_options
 from runtime.quality import MOST_DB, psnr
+from runtime.size_range import SizeRange
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -48,20 +50,20 @@ def check_built(measured: float | None, minimum: float, found: str = "fp32") -> 
 
 
 def measure_built(
-    data: bytes, path: Path, size: tuple[int, int], precision: str = "fp16", found: str = "fp32"
+    data: bytes, path: Path, sizes: SizeRange, precision: str = "fp16", found: str = "fp32"
 ) -> float | None:
     """PSNR in dB between the graph that is built and the file it is made of, the lower of two frames, at most MOST_DB.
 
-    `data` is the file at `path`, of precision `found`; `size` the (height, width) built. None, with the reason printed,
-    where ONNX Runtime is missing or cannot run them. Raises Failure (MODEL) when there is no such graph.
+    `data` is the file at `path`, of precision `found`; `sizes` are built, the usual one is tried. None, with the reason
+    printed, where ONNX Runtime is missing or cannot run them. Raises Failure (MODEL) when there is no such graph.
     """
-    tried = (min(size[0], LARGEST[0]), min(size[1], LARGEST[1]))
+    tried = (min(sizes.usual[0], LARGEST[0]), min(sizes.usual[1], LARGEST[1]))
     # The very graph that is built when its size is tried; else the dynamic one, whose long sums are FP32 like those of
     # the larger size.
-    half = _graph(data, path, "gather", precision, size if tried == size else None)
+    half = _graph(data, path, "gather", precision, tried if sizes == fixed_size(tried) else None)
     try:
-        built, exact = _session(half), _reference(data, path, found)
-        lowest = min(psnr(_sharp(built, frame), _sharp(exact, frame)) for frame in probe_frames(tried))
+        built, exact = _session(half), reference_session(data, path, found)
+        lowest = min(psnr(sharp_of(built, frame), sharp_of(exact, frame)) for frame in probe_frames(tried))
     except Exception as error:  # ONNX Runtime raises many private types; without it there is ImportError
         reason = str(error).strip().split("\n")[0][:200]
         print(
@@ -95,7 +97,7 @@ def _ramps_and_edges(size: tuple[int, int]) -> Image:
     return ramps.astype(np.uint8)
 
 
-def _reference(data: bytes, path: Path, found: str) -> onnxruntime.InferenceSession:
+def reference_session(data: bytes, path: Path, found: str) -> onnxruntime.InferenceSession:
     """The file as it is, its FP16 rounding written out; in Gather form where ONNX Runtime lacks DeformConv (< 1.25)."""
     try:
         return _session(_graph(data, path, "native", found, None))
@@ -117,5 +119,6 @@ def _session(data: bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(data, session_options(), providers=["CPUExecutionProvider"])
 
 
-def _sharp(session: Any, frame: Image) -> Image:
+def sharp_of(session: Any, frame: Image) -> Image:
+    """What an ONNX Runtime session makes of a frame, (height, width, 3) uint8 both."""
     return np.asarray(session.run(["sharp"], {"frame": frame})[0], dtype=np.uint8)

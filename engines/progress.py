@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -13,11 +14,12 @@ class Progress:
     """Follows one build. `stop()` ends it after the step under way.
 
     TensorRT nests phases; the outermost one is the bar, the inner ones are its caption. Its callbacks come from the
-    builder's threads.
+    builder's threads. expected_s: seconds that the last build of this engine took, where one is known.
     """
 
-    def __init__(self, trt: Any, stream: TextIO = sys.stderr) -> None:
+    def __init__(self, trt: Any, expected_s: float | None = None, stream: TextIO = sys.stderr) -> None:
         self._stop = threading.Event()
+        self._expected_s, self._started = expected_s, time.monotonic()
         self._stream = stream
         self._bar: Any = None
         self._outermost: str | None = None
@@ -48,7 +50,12 @@ class Progress:
                 total=steps, desc=phase, file=self._stream, disable=not self._stream.isatty(), leave=False, unit="step"
             )
         else:
-            self._bar.set_postfix_str(phase)
+            self._bar.set_postfix_str(f"{phase}{self._left()}")
+
+    def _left(self) -> str:
+        """How long the last build would still take; nothing once it is overdue."""
+        left = (self._expected_s or 0) - (time.monotonic() - self._started)
+        return f", about {left:.0f} s left" if left > 0 else ""
 
     def step_complete(self, phase: str, step: int) -> bool:
         if phase == self._outermost and self._bar is not None:

@@ -1,22 +1,39 @@
-"""The JSON beside an engine: what it is, what made it and how to feed it. The engine itself stays the plain plan."""
+"""The JSON beside an engine: what it is, what made it and how to feed it. The engine itself stays the plain plan.
+
+runtime/engine_file.py reads it and owns the schema's name; this writes it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from engines.artefact import key_of
+from engines.artefact import Artefact, key_of
 from engines.build import BuiltEngine
-from engines.toolkit import Toolkit
+from engines.gpu import driver_cuda
+from engines.plugin_library import PluginLibrary
 from export.passes.model_file import CALIBRATION_KEY
+from runtime.engine_file import SCHEMA
 
-SCHEMA = "edgedeblur.engine/1"
 PREFIX = "edgedeblur."
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an engine is made of, and the words that make it again."""
+
+    onnx: Path
+    onnx_sha256: str
+    metadata: Mapping[str, str]
+    calibration: Mapping[str, Any] | None  # how edgedeblur calibrate made it
+    rebuild: Sequence[str]  # words of `edgedeblur build` without the ONNX file and the place
 
 
 def tool_version() -> str:
@@ -44,13 +61,13 @@ def calibration_of(metadata: Mapping[str, str], path: Path) -> dict[str, Any] | 
 def sidecar_of(
     built: BuiltEngine,
     parts: Mapping[str, Any],
-    metadata: Mapping[str, str],
-    toolkit: Toolkit,
-    calibration: Mapping[str, Any] | None = None,
+    source: Source,
+    artefact: Artefact,
+    plugin: PluginLibrary | None,
     fp16_psnr_to_fp32: float | None = None,
 ) -> dict[str, Any]:
-    """What `build` writes. Quality against sharp pictures, and latency, are null until measured on a device."""
-    ours = {key.removeprefix(PREFIX): value for key, value in metadata.items() if key.startswith(PREFIX)}
+    """What `build` writes. What is not measured is null: parity until the engine was compared on the device."""
+    ours = {key.removeprefix(PREFIX): value for key, value in source.metadata.items() if key.startswith(PREFIX)}
     ours.pop(CALIBRATION_KEY.removeprefix(PREFIX), None)  # it has a field of its own
     return {
         "schema": SCHEMA,
@@ -58,31 +75,31 @@ def sidecar_of(
         "plan_bytes": len(built.plan),
         "key": key_of(parts),
         "key_parts": dict(parts),
+        "onnx": {"path": _from(artefact, source.onnx), "sha256": source.onnx_sha256},
+        "plugin": None if plugin is None else {"file": _from(artefact, plugin.path), "sha256": plugin.sha256},
+        "rebuild": list(source.rebuild),
         "model": ours,
         "multiple_of": ours.get("multiple_of"),
         "preprocess": "inside the graph: scaling, colour order, padding, cropping, rounding",
         "io": built.tensors,
-        "driver_cuda": toolkit.gpu.driver_cuda if toolkit.gpu is not None else None,
+        "driver_cuda": driver_cuda(),
         "build": {
             "seconds": round(built.seconds, 3),
             "peak_host_bytes": built.peak_host_bytes,
-            "timing_cache": built.timing_cache is not None,
+            "workspace_gib": built.workspace_gib,
+            "timing_cache": built.timing_cache,
             "warnings": built.warnings,
         },
-        "calibration": None if calibration is None else dict(calibration),
-        "fp16_fallback_layers": [],
-        "quality": {
-            "fp16_psnr_to_fp32": fp16_psnr_to_fp32,
-            "fp32_psnr": None,
-            "fp16_psnr": None,
-            "int8_psnr": None,
-            "ssim": None,
-            "n": None,
-        },
-        "latency": {"p50_ms": None, "p99_ms": None, "settings": None},
+        "calibration": source.calibration,
+        "quality": {"fp16_psnr_to_fp32": fp16_psnr_to_fp32, "parity": None},
         "layers_from": "network before building",
         "layers": built.layers,
     }
+
+
+def _from(artefact: Artefact, path: Path) -> str:
+    """`path` as seen from the engine's folder, so that a folder that is moved as a whole stays whole."""
+    return os.path.relpath(path.resolve(), artefact.engine.parent.resolve())
 
 
 def sidecar_bytes(sidecar: Mapping[str, Any]) -> bytes:
@@ -95,20 +112,6 @@ def sidecar_bytes(sidecar: Mapping[str, Any]) -> bytes:
 def looks_like_sidecar(data: bytes) -> bool:
     """Whether `data` is a sidecar of any version, a cut-off one included, and not somebody else's JSON."""
     return b'"schema": "edgedeblur.engine/' in data[:200]
-
-
-def read_sidecar(path: Path) -> dict[str, Any] | None:
-    """The sidecar at `path`; None when there is none. Raises Failure (MODEL) when damaged or of another schema."""
-    try:
-        sidecar = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise Failure(f"{path} cannot be read: {error}; build the engine again with --force", ExitCode.MODEL) from error
-    schema = sidecar.get("schema") if isinstance(sidecar, dict) else None
-    if schema != SCHEMA:
-        raise Failure(f"{path} has schema {schema!r}; expected '{SCHEMA}': build with --force", ExitCode.MODEL)
-    return dict(sidecar)
 
 
 def differences(sidecar: Mapping[str, Any], plan: bytes) -> list[str]:

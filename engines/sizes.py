@@ -1,33 +1,69 @@
-"""Frame sizes on the command line: (height, width), and which of them an engine can be built for."""
+"""Frame sizes on the command line: (height, width), one or a range, and which of them an engine can be built for."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from edgedeblur import Failure
-from export.passes.model_file import smallest_size
+from export.passes.model_file import parse_size, smallest_size
+from runtime.size_range import Size, SizeRange
 
 # Sampling indices are int32 rows of a coarse feature map; 8K video is 4320x7680. Beyond this no GPU has the memory.
 LARGEST_SIDE = 16384
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """`720x1280` → (720, 1280). Raises Failure (USAGE)."""
-    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text.strip())
-    if match is None:
-        raise Failure(f"--size is '{text}'; expected HEIGHTxWIDTH in pixels, such as 720x1280")
-    return int(match[1]), int(match[2])
+def fixed_size(size: Size) -> SizeRange:
+    """One size and no other."""
+    return SizeRange(size, size, size)
 
 
-def check_size(size: tuple[int, int], metadata: Mapping[str, str]) -> None:
-    """Raises Failure (USAGE) when the model cannot take `size`, (MODEL) when it does not say what it takes."""
-    smallest = smallest_size(metadata)
-    if size[0] < smallest[0] or size[1] < smallest[1]:
-        raise Failure(f"--size is {_text(size)}; this model takes {_text(smallest)} (height x width) or more")
-    if max(size) > LARGEST_SIDE:
-        raise Failure(f"--size is {_text(size)}; expected at most {LARGEST_SIDE} pixels on a side")
+def takes(sizes: SizeRange, size: Size) -> bool:
+    """Whether (height, width) lies in the range, each side by itself."""
+    return all(low <= side <= high for low, side, high in zip(sizes.smallest, size, sizes.largest, strict=True))
 
 
-def _text(size: tuple[int, int]) -> str:
+def text_of(size: Size) -> str:
+    """(720, 1280) → `720x1280`: the command line is height x width, as tensors are."""
     return f"{size[0]}x{size[1]}"
+
+
+def name_of_sizes(sizes: SizeRange) -> str:
+    """As it stands in engine names: `720x1280`, or smallest, usual and largest: `360x640_720x1280_1080x1920`."""
+    steps = (sizes.usual,) if sizes.is_fixed else (sizes.smallest, sizes.usual, sizes.largest)
+    return "_".join(map(text_of, steps))
+
+
+def parse_sizes(size: str | None, smallest: str | None, usual: str | None, largest: str | None) -> SizeRange:
+    """What --size, or --min-size, --opt-size and --max-size, ask for. Raises Failure (USAGE) unless they fit together.
+
+    Without --opt-size the engine is tuned for the largest size.
+    """
+    if size is not None:
+        if any(text is not None for text in (smallest, usual, largest)):
+            raise Failure("--size is for one frame size, --min-size to --max-size for a range; give one of the two")
+        return fixed_size(parse_size(size))
+    if smallest is None or largest is None:
+        raise Failure("no frame size is given; expected --size HxW, or --min-size HxW and --max-size HxW for a range")
+    sizes = SizeRange(
+        parse_size(smallest, "--min-size"),
+        parse_size(usual if usual is not None else largest, "--opt-size"),
+        parse_size(largest, "--max-size"),
+    )
+    if not takes(sizes, sizes.smallest) or not takes(sizes, sizes.usual):
+        raise Failure(
+            f"--min-size {text_of(sizes.smallest)}, --opt-size {text_of(sizes.usual)} and --max-size "
+            f"{text_of(sizes.largest)} do not grow; expected none smaller than the one before, in height and in width"
+        )
+    return sizes
+
+
+def check_sizes(sizes: SizeRange, metadata: Mapping[str, str]) -> None:
+    """Raises Failure (USAGE) when the model cannot take one of `sizes`, (MODEL) when it does not say what it takes."""
+    model = smallest_size(metadata)
+    smallest, largest = ("--size", "--size") if sizes.is_fixed else ("--min-size", "--max-size")
+    if sizes.smallest[0] < model[0] or sizes.smallest[1] < model[1]:
+        raise Failure(
+            f"{smallest} is {text_of(sizes.smallest)}; this model takes {text_of(model)} (height x width) or more"
+        )
+    if max(sizes.largest) > LARGEST_SIDE:
+        raise Failure(f"{largest} is {text_of(sizes.largest)}; expected at most {LARGEST_SIDE} pixels on a side")

@@ -5,13 +5,13 @@ Both give one API. Features are found by attribute and never by version: TensorR
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from engines.gpu import Gpu, find_gpu
+from runtime.gpu import Gpu, find_gpu
+from runtime.toolkit import import_toolkit
 
 MODULES = ("tensorrt", "tensorrt_rtx")
 SHORT_NAMES = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}
@@ -74,15 +74,8 @@ def find_toolkit(asked: str = "auto") -> Toolkit:
             "build there, or use --toolkit tensorrt_rtx",
             ExitCode.ENVIRONMENT,
         )
-    return _load(asked, gpu)
-
-
-def _load(name: str, gpu: Gpu | None) -> Toolkit:
-    try:
-        module = importlib.import_module(name)
-    except (ImportError, OSError, RuntimeError) as error:
-        raise Failure(f"'{name}' is installed but cannot be loaded: {error}", ExitCode.ENVIRONMENT) from error
-    return Toolkit(module, name, module.__version__, gpu)
+    module = import_toolkit(asked)
+    return Toolkit(module, asked, module.__version__, gpu)
 
 
 def _nothing_usable(installed: list[str]) -> str:

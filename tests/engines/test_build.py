@@ -24,7 +24,7 @@ import edgedeblur
 from calibration.graph.layers import find_layers
 from calibration.graph.quantise import quantise
 from edgedeblur import ExitCode
-from engines import build_command
+from engines import build_command, making
 from engines.build import AskedTwice, _build
 from engines.progress import Progress
 from engines.toolkit import find_toolkit
@@ -47,7 +47,7 @@ def test_engine_and_sidecar(build: Build, onnx_file: Path, precision: str, size:
     engine = Path(result["engine"])
     plan, sidecar = engine.read_bytes(), json.loads(engine.with_suffix(".json").read_text())
     assert plan.startswith(b"vtrt"), "the engine is the plain plan, with nothing before it"
-    assert sidecar["schema"] == "edgedeblur.engine/1"
+    assert sidecar["schema"] == "edgedeblur.engine/2"
     assert (sidecar["plan_sha256"], sidecar["plan_bytes"]) == (hashlib.sha256(plan).hexdigest(), len(plan))
     assert sidecar["key_parts"]["onnx_sha256"] == hashlib.sha256(onnx_file.read_bytes()).hexdigest()
     assert sidecar["key_parts"]["size"] == [int(side) for side in size.split("x")]
@@ -56,9 +56,11 @@ def test_engine_and_sidecar(build: Build, onnx_file: Path, precision: str, size:
     ]
     assert sidecar["multiple_of"] == "8x8"
     assert (sidecar["calibration"], sidecar["key_parts"]["calibration_sha256"]) == (None, None)
-    assert sidecar["quality"]["fp16_psnr"] is None, "nothing is claimed that was not measured"
+    assert sidecar["quality"]["parity"] is None, "nothing is claimed that was not measured"
+    assert (sidecar["plugin"], sidecar["rebuild"][:2]) == (None, ["--size", size])
+    assert (engine.parent / sidecar["onnx"]["path"]).resolve() == onnx_file.resolve()
     kinds = {layer["precision"] for layer in sidecar["layers"] if layer["type"] == "CONVOLUTION"}
-    assert kinds == {"HALF" if precision == "fp16" else "FLOAT"}
+    assert kinds == {"FP16" if precision == "fp16" else "FP32"}
 
 
 def test_name_says_what_it_is(build: Build, onnx_file: Path) -> None:
@@ -158,7 +160,7 @@ def test_calibrated_graph_becomes_an_int8_engine(build: Build, onnx_file: Path) 
     built = json.loads(Path(result["engine"]).with_suffix(".json").read_text())["layers"]
     assert result["key_parts"]["precision"] == "int8"
     assert {layer["precision"] for layer in built if layer["type"] == "QUANTIZE"} == {"INT8"}
-    assert {layer["precision"] for layer in built if layer["type"] in ("CONVOLUTION", "DEQUANTIZE")} == {"HALF"}
+    assert {layer["precision"] for layer in built if layer["type"] in ("CONVOLUTION", "DEQUANTIZE")} == {"FP16"}
 
 
 def test_two_builds_of_one_engine_are_one_build(build: Build, onnx_file: Path) -> None:
@@ -223,7 +225,7 @@ def test_second_signal_leaves_no_lock(rtx: None, onnx_file: Path, monkeypatch: p
         assert (code, written(onnx_file.parent)) == (ExitCode.INTERRUPTED, ["m.onnx"])
         raise Left
 
-    monkeypatch.setattr(build_command, "engine_from_onnx", asked_twice)
+    monkeypatch.setattr(making, "engine_from_onnx", asked_twice)
     monkeypatch.setattr(os, "_exit", leave)
     with pytest.raises(Left):
         edgedeblur.main(["build", str(onnx_file), "--size", "64x96", "--toolkit", "tensorrt_rtx"])

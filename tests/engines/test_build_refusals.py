@@ -8,21 +8,23 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import helper
 
 import edgedeblur
 from edgedeblur import ExitCode, Failure
-from engines import build, toolkit
+from engines import toolkit
 from engines.build_command import _capabilities
 from engines.errors import build_failure
-from engines.gpu import Gpu, find_gpu
-from engines.sizes import check_size, parse_size
+from engines.sizes import check_sizes, fixed_size, parse_sizes
 from engines.toolkit import Toolkit, find_toolkit
-from export.passes import passes_for
+from export.passes import apply_passes, passes_for
+from export.passes.model_file import model_bytes
+from runtime.gpu import Gpu
 from tests.engines.frame_graph import frame_graph
 
-ORIN = Gpu("Orin", 87, "12.6")
+ORIN = Gpu("Orin", 87, True)
 
 
 def code_of(*arguments: object) -> int:
@@ -61,10 +63,10 @@ def test_sizes(onnx_file: Path, size: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_size_is_height_by_width() -> None:
-    assert parse_size("720x1280") == (720, 1280)
+    assert parse_sizes("720x1280", None, None, None) == fixed_size((720, 1280))
     with pytest.raises(Failure, match="9x17"):
-        check_size((17, 9), {"edgedeblur.min_size": "9x17"})
-    check_size((9, 17), {"edgedeblur.min_size": "9x17"})
+        check_sizes(fixed_size((17, 9)), {"edgedeblur.min_size": "9x17"})
+    check_sizes(fixed_size((9, 17)), {"edgedeblur.min_size": "9x17"})
 
 
 @pytest.mark.parametrize("option", ["--workspace", "--min-psnr"])
@@ -119,16 +121,14 @@ def test_unwritable_folder(rtx: None, onnx_file: Path, tmp_path: Path, capsys: p
     assert "--engine-dir" in capsys.readouterr().err
 
 
-def test_operator_that_tensorrt_does_not_know(
-    rtx: None, onnx_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_plugin_operator_without_a_toolkit_for_it(
+    rtx: None, onnx_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The plugin's operator without the plugin: the message names the node and says what to build instead."""
-    monkeypatch.setattr(build, "passes_for", lambda _, precision, size: passes_for("plugin", precision, size))
-    options = ("--size", "64x96", "--toolkit", "tensorrt_rtx", "--compute-capability", "portable")
-    assert code_of(onnx_file, *options) == ExitCode.MODEL
-    error = capsys.readouterr().err
-    assert "EdgeDeformConv2d" in error
-    assert "plugin" in error
+    """A graph that has our plugin's operator already, given to TensorRT-RTX: what to give instead."""
+    model = apply_passes(ir.from_proto(frame_graph()), passes_for("plugin", "fp32"))
+    onnx_file.write_bytes(model_bytes(model))
+    assert code_of(onnx_file, "--size", "64x96", "--toolkit", "tensorrt_rtx") == ExitCode.USAGE
+    assert "tensorrt_rtx takes no plugins; use --deform gather and a file with DeformConv" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def fake_toolkit(gpu: Gpu | None, *capabilities: str) -> Toolkit:
 
 def test_compute_capabilities() -> None:
     """By default this machine's GPU; without one all but Turing; tensorrt only ever builds for its own."""
-    ada = Gpu("RTX 4090", 89, "13.0")
+    ada = Gpu("RTX 4090", 89, False)
     assert _capabilities("auto", fake_toolkit(ada, "SM75", "SM89", "SM120")) == ("89",)
     assert _capabilities("auto", fake_toolkit(None, "SM75", "SM120", "SM89")) == ("89", "120")
     assert _capabilities("120,89,89", fake_toolkit(ada, "SM89", "SM120")) == ("89", "120")
@@ -196,7 +196,3 @@ def test_compute_capabilities() -> None:
         _capabilities("auto", fake_toolkit(ORIN, "SM86", "SM89"))
     with pytest.raises(Failure, match="own GPU"):
         _capabilities("86", fake_toolkit(ORIN))
-
-
-def test_no_driver_is_no_gpu() -> None:
-    assert find_gpu("libno-such-driver.so") is None

@@ -9,26 +9,49 @@ from types import SimpleNamespace
 import onnx_ir as ir
 import pytest
 
+from edgedeblur import Failure
 from engines.artefact import timing_cache_path
 from engines.build import BuildConfig, _set_timing_cache, engine_from_onnx
-from engines.gpu import Gpu
+from engines.sizes import fixed_size
 from engines.toolkit import Toolkit, find_toolkit
+from runtime.gpu import Gpu
 from tests.engines.frame_graph import frame_graph
 
 
 @pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
 def test_cache_comes_back_and_is_used_again(rtx: None) -> None:
     toolkit = dataclasses.replace(find_toolkit("tensorrt_rtx"), name="tensorrt")
-    config = BuildConfig(size=(64, 96), capabilities=("86",))
-    first = engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit)
-    assert first.timing_cache
-    assert engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit, first.timing_cache).timing_cache
+    config = BuildConfig(fixed_size((64, 96)), capabilities=("86",))
+    kept: list[bytes] = []
+    assert engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit, b"", kept.append).timing_cache
+    assert kept[0]
+    assert engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit, kept[0], kept.append).timing_cache
+    assert len(kept) == 2
+
+
+@pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+def test_what_was_measured_is_kept_when_the_build_fails(rtx: None) -> None:
+    """FP32 for Turing is what TensorRT-RTX refuses only while it builds."""
+    toolkit = dataclasses.replace(find_toolkit("tensorrt_rtx"), name="tensorrt")
+    config = BuildConfig(fixed_size((64, 96)), precision="fp32", capabilities=("75",))
+    kept: list[bytes] = []
+    with pytest.raises(Failure, match="Turing"):
+        engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit, b"", kept.append)
+    assert len(kept) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+@pytest.mark.parametrize("saved", [b"x", b"not a timing cache" * 50])
+def test_damaged_cache_is_not_used(rtx: None, saved: bytes) -> None:
+    toolkit = dataclasses.replace(find_toolkit("tensorrt_rtx"), name="tensorrt")
+    config = BuildConfig(fixed_size((64, 96)), capabilities=("86",))
+    assert engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit, saved).timing_cache
 
 
 def test_rtx_has_none(rtx: None) -> None:
     toolkit = find_toolkit("tensorrt_rtx")
-    config = BuildConfig(size=(64, 96), capabilities=("86",))
-    assert engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit).timing_cache is None
+    config = BuildConfig(fixed_size((64, 96)), capabilities=("86",))
+    assert not engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit).timing_cache
 
 
 def test_cache_of_another_gpu_is_replaced_by_an_empty_one() -> None:
@@ -40,6 +63,13 @@ def test_cache_of_another_gpu_is_replaced_by_an_empty_one() -> None:
     assert _set_timing_cache(settings, b"other") == b""
 
 
+def test_a_cache_that_tensorrt_cannot_read_is_replaced() -> None:
+    settings = SimpleNamespace(
+        create_timing_cache=lambda saved: None if saved else saved, set_timing_cache=lambda *_: True
+    )
+    assert _set_timing_cache(settings, b"damaged") == b""
+
+
 def test_one_cache_for_each_version_and_gpu(tmp_path: Path) -> None:
-    orin = Toolkit(None, "tensorrt", "10.3.0", Gpu("Orin", 87, "12.6"))
+    orin = Toolkit(None, "tensorrt", "10.3.0", Gpu("Orin", 87, True))
     assert timing_cache_path(tmp_path, orin).name == "trt10.3.0.sm87.timing"
