@@ -34,4 +34,5 @@ $(DEMO_STAMP): pyproject.toml | .venv/bin/python
 # torch is pinned to a release with a CPU wheel for these tests: an open range pulls gigabytes of CUDA.
 $(TEST_STAMP): pyproject.toml | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 --editable '.[dev]'
+	$(BIN)/python tests/runtime/cuda_stub/install_pycuda.py
 	touch $@

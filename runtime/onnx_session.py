@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedeblur import ExitCode, Failure
-from runtime.frame import Image, size_text
+from runtime.frame import Image, now_ns, size_text
 from runtime.reaching import reaching
+from runtime.session import Result
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -18,14 +20,18 @@ if TYPE_CHECKING:
 NOT_ONNX = {
     ".pt": "a training checkpoint; make it a model with: edgedeblur export {path}",
     ".pth": "a training checkpoint; make it a model with: edgedeblur export {path}",
-    ".engine": "a TensorRT engine; this version runs ONNX: give the .onnx it was built from",
-    ".plan": "a TensorRT engine; this version runs ONNX: give the .onnx it was built from",
 }
 PLUGIN_OP = "EdgeDeformConv2d"  # what DeformConv is renamed to for engines
 
 
 class OnnxSession:
     """One ONNX model, `frame` uint8 (H, W, 3) BGR in and `sharp` the same out."""
+
+    # Peak of the smallest preset at run time (106 to 136 bytes a pixel measured, the less the larger the frame); larger
+    # models need more, so this refuses only frames that cannot possibly fit. What it lets through may still end in an
+    # out-of-memory message.
+    bytes_per_pixel = 110
+    depth = 1  # ONNX Runtime takes all cores for one frame: a second would only wait
 
     def __init__(self, path: Path, threads: int = 0) -> None:
         """Load a model. threads: 0 lets ONNX Runtime take all cores.
@@ -40,6 +46,8 @@ class OnnxSession:
         self.preset = metadata.get("edgedeblur.preset", path.stem)
         self.precision = metadata.get("edgedeblur.precision", "unknown precision")
         self.min_size = _parse_size(path, metadata.get("edgedeblur.min_size", "1x1"))
+        self.notes: list[str] = []
+        self._results: deque[Result] = deque()
 
     def infer(self, frame: Image) -> Image:
         """(H, W, 3) uint8 BGR in, a new array of the same shape and type out.
@@ -59,6 +67,17 @@ class OnnxSession:
                 ExitCode.MODEL,
             )
         return sharp
+
+    def submit(self, frame: Image) -> None:
+        """Run a frame now and keep its result for `result`. Raises: as `infer`."""
+        self._results.append(Result(self.infer(frame), now_ns()))
+
+    def result(self) -> Result:
+        """The oldest result that was not taken."""
+        return self._results.popleft()
+
+    def close(self) -> None:
+        self._results.clear()
 
     def describe(self) -> str:
         import onnxruntime

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgedeblur import Failure
 from runtime.frame import Frame, now_ns
 from runtime.mailboxes import Mailbox
 from runtime.quality import Quality
@@ -106,6 +108,20 @@ class Pipeline:
         return not self._options.latest and self._options.frames is not None and self.captured >= self._options.frames
 
     def _infer(self) -> None:
+        flying: deque[Delivery] = deque()
+        try:
+            self._submit_all(flying)
+        except Failure:  # the frames before it are under way and whole
+            self._land(flying)
+            raise
+        self._land(flying)
+        if self._too_small and len(self._too_small) == self._taken:
+            raise self._too_small[0]
+
+    def _submit_all(self, flying: deque[Delivery]) -> None:
+        """Give frames to the session; `flying` keeps those whose results were not taken."""
+        # A camera's frame is waited for at once: one in flight behind another would only be older when it is done.
+        depth = 1 if self._source.live else self._session.depth
         limit = self._options.frames
         while limit is None or self._taken < limit:
             item = self._inbox.get(self._stop)
@@ -115,12 +131,22 @@ class Pipeline:
             if not self._fits(item.frame):
                 continue
             item.started_ns = now_ns()
-            item.sharp = self._session.infer(item.frame.image)
-            item.finished_ns = now_ns()
-            if not self._outbox.put(item, self._stop) and not self._deliver_last(item):
+            self._session.submit(item.frame.image)
+            flying.append(item)
+            if len(flying) == depth and not self._hand_over(flying.popleft()):
                 break
-        if self._too_small and len(self._too_small) == self._taken:
-            raise self._too_small[0]
+            del item  # a frame that waits for the next one must not keep the last one's memory
+
+    def _land(self, flying: deque[Delivery]) -> None:
+        """Take every result, also after a stop: nobody else may find them in the session."""
+        while flying:
+            self._hand_over(flying.popleft())
+
+    def _hand_over(self, item: Delivery) -> bool:
+        """Wait for the oldest frame in flight and pass it to the sinks; False if they take no more."""
+        result = self._session.result()
+        item.sharp, item.finished_ns, item.gpu = result.image, result.finished_ns, result.gpu
+        return self._outbox.put(item, self._stop) or self._deliver_last(item)
 
     def _deliver_last(self, item: Delivery) -> bool:
         """A stop came while a finished frame waited for room: it is still handed over, unless the sink is gone."""
@@ -149,6 +175,7 @@ class Pipeline:
         try:
             while (item := self._outbox.get(never)) is not None:
                 self._deliver_one(item)
+                del item  # its picture may be memory that the session wants back
         except Quit:
             self._stop.set()
         except BaseException as error:

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,11 +17,10 @@ from typing import Any
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns, size_text
 from runtime.models import open_session
-from runtime.onnx_session import OnnxSession
 from runtime.pipeline import Pipeline, PipelineOptions
 from runtime.replay_source import ReplaySource
-from runtime.run_command import add_model_arguments, add_source_arguments, source_options
-from runtime.session import check_size
+from runtime.run_command import add_model_arguments, add_source_arguments, first_size, model_options, source_options
+from runtime.session import Session, check_size
 from runtime.sinks import NullSink
 from runtime.sources import frames_of, open_source
 from runtime.stop import Stop, stop_on_signals
@@ -28,6 +28,7 @@ from runtime.timing import Timing
 
 HELD_FRAMES = 60  # frames kept in memory and played again and again: reading them must cost nothing
 WARM_UP_S = 1.0
+GPU_STAGES = {"upload": "upload", "compute": "network (GPU compute)", "download": "download"}
 START_UPS = {"edgedeblur --help": ["-m", "edgedeblur", "--help"], "import runtime": ["-c", "import runtime"]}
 
 
@@ -86,7 +87,13 @@ def run(args: argparse.Namespace) -> int:
 
 def measure(args: argparse.Namespace, stop: Stop) -> dict[str, Any]:
     """Everything this command measures, as JSON can hold it."""
-    session, why = open_session(args.model, args.threads)
+    wanted = source_options(args)
+    session, why = open_session(model_options(args), lambda: first_size(args.input, wanted))
+    with closing(session):
+        return _measure(args, session, why, stop)
+
+
+def _measure(args: argparse.Namespace, session: Session, why: str, stop: Stop) -> dict[str, Any]:
     source = open_source(args.input, source_options(args))
     about = source.describe()
     frames = list(islice(frames_of(source, stop), min(args.frames, HELD_FRAMES)))
@@ -95,14 +102,19 @@ def measure(args: argparse.Namespace, stop: Stop) -> dict[str, Any]:
     check_size(frames[0].size, session)
     report: dict[str, Any] = {"schema": 1, "source": about, "model": f"{session.describe()} ({why})"}
     report["size"] = size_text(frames[0].size)
-    report["speed"] = _speed(session, frames, args.frames, args.repeats, stop)
+    report["notes"] = session.notes
+    timing = Timing(now_ns())  # of all frames that go through the pipeline
+    report["speed"] = _speed(session, frames, args.frames, args.repeats, stop, timing)
+    report["gpu_ms"] = {name: getattr(timing.stages, name).summary() for name in GPU_STAGES}
     report["start_up_s"] = {name: _start_up(command, args.repeats) for name, command in START_UPS.items()}
     if args.memory_frames:
         report["memory"] = _memory(session, frames, args.memory_frames, stop)
     return report
 
 
-def _speed(session: OnnxSession, frames: list[Frame], count: int, repeats: int, stop: Stop) -> dict[str, Any]:
+def _speed(
+    session: Session, frames: list[Frame], count: int, repeats: int, stop: Stop, timing: Timing
+) -> dict[str, Any]:
     """FPS of both and their ratio, for each repeat; the two take turns so that drift hits both."""
     bare_loop(session, frames, count, WARM_UP_S)
     bare: list[Pace] = []
@@ -111,7 +123,7 @@ def _speed(session: OnnxSession, frames: list[Frame], count: int, repeats: int, 
         # Who goes first changes, since the second may find a warmer or a busier machine.
         if repeat % 2 == 0:
             bare.append(bare_loop(session, frames, count))
-        through.append(pipeline_pace(session, frames, count, stop))
+        through.append(pipeline_pace(session, frames, count, stop, timing))
         if repeat % 2:
             bare.append(bare_loop(session, frames, count))
         if stop.is_set():
@@ -128,20 +140,26 @@ def _speed(session: OnnxSession, frames: list[Frame], count: int, repeats: int, 
     }
 
 
-def bare_loop(session: OnnxSession, frames: list[Frame], count: int, at_most_s: float = float("inf")) -> Pace:
-    """The session alone, on frames in memory."""
+def bare_loop(session: Session, frames: list[Frame], count: int, at_most_s: float = float("inf")) -> Pace:
+    """The session alone, on frames in memory, with as many in flight as it likes."""
     watch = Watch()
-    done = 0
-    while done < count and watch.seconds() < at_most_s:
-        session.infer(frames[done % len(frames)].image)
-        done += 1
+    given = done = 0
+    while done < count:
+        if given < count and given - done < session.depth and watch.seconds() < at_most_s:
+            session.submit(frames[given % len(frames)].image)
+            given += 1
+        elif given == done:  # the time is up
+            break
+        else:
+            session.result()
+            done += 1
     return watch.pace(done)
 
 
-def pipeline_pace(session: OnnxSession, frames: list[Frame], count: int, stop: Stop) -> Pace:
+def pipeline_pace(session: Session, frames: list[Frame], count: int, stop: Stop, timing: Timing) -> Pace:
     """The whole pipeline to null:// on the same frames, the start and end of its threads included."""
     options = PipelineOptions(latest=False, frames=count)
-    pipeline = Pipeline(ReplaySource(frames), session, [NullSink()], Timing(now_ns()), options)
+    pipeline = Pipeline(ReplaySource(frames), session, [NullSink()], timing, options)
     watch = Watch()
     pipeline.run(stop)
     return watch.pace(count)
@@ -157,7 +175,7 @@ def _start_up(command: list[str], repeats: int) -> float:
     return min(times)
 
 
-def _memory(session: OnnxSession, frames: list[Frame], count: int, stop: Stop) -> dict[str, Any]:
+def _memory(session: Session, frames: list[Frame], count: int, stop: Stop) -> dict[str, Any]:
     """Resident memory after the first tenth of a long run and at its end."""
     resident: list[int] = []
     options = PipelineOptions(latest=False, frames=count, tick=lambda: resident.append(resident_bytes()))
@@ -186,6 +204,11 @@ def _text(report: dict[str, Any]) -> str:
         f"pipeline {speed['pipeline_cpu_ms']:.2f} ms",
         "",
     ]
+    for name, title in GPU_STAGES.items():
+        if (row := report["gpu_ms"][name])["n"]:
+            lines.append(
+                f"{title}, ms by CUDA events: p50 {row['p50']:.3f}, p95 {row['p95']:.3f}, max {row['max']:.3f}"
+            )
     lines += [f"{name}: {seconds:.3f} s" for name, seconds in report["start_up_s"].items()]
     if "memory" in report:
         memory = report["memory"]

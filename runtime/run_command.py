@@ -14,11 +14,12 @@ from typing import Any
 
 from edgedeblur import ExitCode, Failure
 from runtime import sinks, sources
+from runtime.engine_rebuild import REBUILD
 from runtime.frame import now_ns
-from runtime.models import open_session
+from runtime.models import ModelOptions, open_session
 from runtime.pipeline import Pipeline, PipelineOptions
 from runtime.sinks import Sink, SinkOptions, open_sink, place_of
-from runtime.sources import Source, SourceOptions, open_source
+from runtime.sources import Source, SourceOptions, frames_of, open_source
 from runtime.stop import Stop, stop_on_signals
 from runtime.summary import summarize, summary_text
 from runtime.ticker import Ticker
@@ -59,9 +60,29 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="auto",
-        help="an .onnx file, or edge-n or edge-s as shipped; auto (the default): edge-n in the form this machine runs",
+        help="an .engine or .onnx file, or edge-n or edge-s as shipped; auto (the default): an engine of theirs for "
+        "this GPU if one is there, else edge-n in the form this machine runs",
     )
-    parser.add_argument("--threads", type=_threads, default=0, help="cores for the network; 0 (the default): all")
+    parser.add_argument(
+        "--rebuild",
+        choices=REBUILD,
+        default="auto",
+        help="an engine for another machine or version: auto (the default) builds it again from its ONNX file, never "
+        "refuses it",
+    )
+    parser.add_argument("--threads", type=_threads, default=0, help="cores for ONNX Runtime; 0 (the default): all")
+
+
+def model_options(args: argparse.Namespace) -> ModelOptions:
+    """What the command line says of the model."""
+    return ModelOptions(args.model, args.threads, args.rebuild)
+
+
+def first_size(uri: str, options: SourceOptions) -> tuple[int, int]:
+    """(height, width) of the first frame of a source, which is opened for it and closed. Raises: as the source does."""
+    for frame in frames_of(open_source(uri, options)):
+        return frame.size
+    raise Failure(f"'{uri}' gives no frame", ExitCode.SOURCE)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,10 +110,15 @@ def run(args: argparse.Namespace) -> int:
     Raises: Failure as the source, the model and the outputs do.
     """
     timing, stop = Timing(now_ns()), Stop()
-    with stop_on_signals(stop), ExitStack() as opened:
-        source = open_source(args.input, source_options(args))
+    with stop_on_signals(stop), ExitStack() as sessions, ExitStack() as opened:
+        # The model comes first: an engine warms up for seconds, in which a camera would pile up old frames.
+        wanted = source_options(args)
+        session, why = open_session(model_options(args), lambda: first_size(args.input, wanted))
+        sessions.callback(session.close)
+        for note in session.notes:
+            _say(f"note: {note}")
+        source = open_source(args.input, wanted)
         opened.callback(source.close)
-        session, why = open_session(args.model, args.threads)
         outputs = _open_sinks(args.output, source, args.force)
         latest = _policy(args.drop, source)
         about = {

@@ -12,6 +12,9 @@ STAGES = {
     "capture": "  capture to our memory",
     "queue": "  waiting for the network",
     "inference": "  inference",
+    "upload": "    upload (GPU)",
+    "compute": "    network (GPU compute)",
+    "download": "    download (GPU)",
     "sink": "sink (compose, encode, write)",
     "interval": "between two frames out",
 }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from runtime.frame import Frame, Image
 from runtime.series import Series
+from runtime.session import GpuTimes
 
 WARM_UP_FRAMES = 10
 WARM_UP_NS = 200_000_000
@@ -15,15 +16,16 @@ WARM_UP_NS = 200_000_000
 class Delivery:
     """A frame on its way, with its stamps on CLOCK_MONOTONIC in nanoseconds.
 
-    Colours, padding and casts are inside the graph here, so preparing, network and finishing are one step:
-    there is no t3 or t4 between t2 and t5.
+    Colours, padding and casts are inside the graph. On a GPU t3 and t4, between t2 and t5, are the network's start and
+    end; they are kept as the durations that CUDA events measured.
     """
 
     frame: Frame  # frame.captured_ns is t0
     received_ns: int  # t1: in our memory
     started_ns: int = 0  # t2: the session takes it
     sharp: Image | None = None
-    finished_ns: int = 0  # t5: the session gives the result
+    finished_ns: int = 0  # t5: the result is in our memory
+    gpu: GpuTimes | None = None
     handed_ns: int = 0  # t6: handed to the sink, the moment it leaves us
     done_ns: int = 0  # t7: the sink has encoded, written or drawn it
 
@@ -36,6 +38,9 @@ class Stages:
     capture: Series = field(default_factory=Series)  # t1 - t0, only where the sensor stamps
     queue: Series = field(default_factory=Series)  # t2 - t1
     inference: Series = field(default_factory=Series)  # t5 - t2
+    upload: Series = field(default_factory=Series)  # to the GPU, only where one copies
+    compute: Series = field(default_factory=Series)  # t4 - t3: the network alone, only on a GPU
+    download: Series = field(default_factory=Series)  # from the GPU, only where one copies
     sink: Series = field(default_factory=Series)  # t7 - t6
     interval: Series = field(default_factory=Series)  # between two t6
 
@@ -46,7 +51,15 @@ class Stages:
             self.capture.add((item.received_ns - captured_ns) / 1e6)
         self.queue.add((item.started_ns - item.received_ns) / 1e6)
         self.inference.add((item.finished_ns - item.started_ns) / 1e6)
+        if item.gpu is not None:
+            self._add_gpu(item.gpu)
         self.sink.add((item.done_ns - item.handed_ns) / 1e6)
+
+    def _add_gpu(self, times: GpuTimes) -> None:
+        self.compute.add(times.compute_ms)
+        if times.upload_ms is not None and times.download_ms is not None:
+            self.upload.add(times.upload_ms)
+            self.download.add(times.download_ms)
 
 
 class Timing:
@@ -63,7 +76,7 @@ class Timing:
         self.first_ns = 0  # t6 of the first frame
         self.last_ns = 0
         self.steady_from_ns = 0  # t6 of the last warm-up frame: steady output is counted from here
-        self._everything = Stages(*(Series(256) for _ in range(6)))  # stands in for runs that end in the warm-up
+        self._everything = Stages(*(Series(256) for _ in fields(Stages)))  # stands in for runs that end in the warm-up
 
     def add(self, item: Delivery) -> None:
         """Take in a delivered frame; called by the sink's thread only."""

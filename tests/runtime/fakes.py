@@ -11,6 +11,7 @@ import numpy as np
 
 from runtime.frame import Frame, Image, now_ns
 from runtime.pipeline import Pipeline, PipelineOptions
+from runtime.session import Result
 from runtime.sinks import Sink
 from runtime.stop import Stop
 from runtime.timing import Timing
@@ -50,9 +51,13 @@ class SlowSession:
     """Gives back its input after `seconds`; raises at frame `fail_at`."""
 
     min_size = (1, 1)
+    bytes_per_pixel = 0
+    depth = 1
 
     def __init__(self, seconds: float = 0.0, fail_at: int = -1) -> None:
         self.seconds, self.fail_at, self.done = seconds, fail_at, 0
+        self.notes: list[str] = []
+        self.results: list[Result] = []
 
     def infer(self, frame: Image) -> Image:
         if self.done == self.fail_at:
@@ -61,8 +66,17 @@ class SlowSession:
         self.done += 1
         return frame.copy()
 
+    def submit(self, frame: Image) -> None:
+        self.results.append(Result(self.infer(frame), now_ns()))
+
+    def result(self) -> Result:
+        return self.results.pop(0)
+
     def describe(self) -> str:
         return "slow"
+
+    def close(self) -> None:
+        pass
 
 
 class KeepingSink:

@@ -75,7 +75,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"), [("m.pt", "edgedeblur export"), ("m.engine", "give the .onnx"), ("none.onnx", "does not exist")]
+    ("name", "advice"), [("m.pt", "edgedeblur export"), ("none.onnx", "does not exist")]
 )
 def test_other_files_get_their_own_advice(tmp_path: Path, name: str, advice: str) -> None:
     if name != "none.onnx":

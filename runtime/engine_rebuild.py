@@ -1,0 +1,72 @@
+"""An engine that may be run: checked, and built again where it is not for this machine and that can be mended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import edgedeblur
+from edgedeblur import ExitCode, Failure
+from runtime.engine_check import build_command, machine_differences, mismatch, this_machine
+from runtime.engine_file import Difference, EngineFile, read_engine
+from runtime.user_cache import user_cache
+
+REBUILD = ("auto", "never")
+
+
+def usable_engine(path: Path, rebuild: str, say: Callable[[str], None]) -> EngineFile:
+    """The engine at `path`, or the one built in its place.
+
+    rebuild: "auto" builds again from the ONNX file that the sidecar names, "never" refuses. say: prints a note.
+    Raises: Failure (MODEL) naming every field that differs, with both values and the next command; (ENVIRONMENT)
+    without a GPU or the toolkit; what the build ends with.
+    """
+    engine = read_engine(path)
+    if engine.sidecar is None:
+        say(f"'{path}' has no sidecar ({path.with_suffix('.json').name}): nothing could be checked before running it")
+        return engine
+    differences = _differences(engine)
+    if not differences:
+        return engine
+    if rebuild == "never" or engine.rebuild is None or engine.onnx is None or not engine.onnx.is_file():
+        raise mismatch(engine, differences)
+    say(f"'{path}' cannot be used: {'; '.join(map(str, differences))}. Building it again: {build_command(engine)}")
+    built = read_engine(_build(engine, engine.onnx, engine.rebuild))
+    if left := _differences(built):
+        raise mismatch(built, left)
+    return built
+
+
+def _differences(engine: EngineFile) -> list[Difference]:
+    """Hashes first: of a file that is not what was built, nothing else is looked at."""
+    return engine.hash_differences() or machine_differences(engine, this_machine(engine.toolkit))
+
+
+def _build(engine: EngineFile, onnx: Path, words: list[str]) -> Path:
+    """Run `edgedeblur build`, whose progress goes to stderr. Its engine gets a name of its own: none is replaced."""
+    command = [sys.executable, "-m", "edgedeblur", "build", str(onnx.resolve()), *words]
+    command += ["--engine-dir", str(_engine_dir(engine.path, onnx)), "--json"]
+    here = str(Path(edgedeblur.__file__).parent)  # a checkout need not be installed
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=False)
+    if done.returncode == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if done.returncode:
+        known = done.returncode in list(ExitCode)
+        raise Failure(
+            f"building '{engine.path}' again failed, see above; the command was: {' '.join(command[1:])}",
+            ExitCode(done.returncode) if known else ExitCode.MODEL,
+        )
+    return Path(json.loads(done.stdout)["engine"])
+
+
+def _engine_dir(engine: Path, onnx: Path) -> Path:
+    """What to give as --engine-dir, which puts engines into a folder named after the model."""
+    folder = engine.resolve().parent
+    if not os.access(folder, os.W_OK):
+        return user_cache() / "engines"
+    return folder.parent if folder.name == onnx.stem else folder
