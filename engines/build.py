@@ -6,7 +6,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,11 +126,17 @@ def _builder_config(
         settings.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(workspace_gib * GIB))
     if config.optimization_level is not None:
         settings.builder_optimization_level = config.optimization_level
-    if config.capabilities:
-        settings.num_compute_capabilities = len(config.capabilities)
-        for index, capability in enumerate(config.capabilities):
-            settings.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), index)
+    _set_capabilities(trt, settings, config.capabilities)
     return settings
+
+
+def _set_capabilities(trt: Any, settings: Any, capabilities: Sequence[str]) -> None:
+    """GPUs to build for ahead of time, which only TensorRT-RTX can."""
+    if not capabilities or not hasattr(trt, "ComputeCapability"):
+        return
+    settings.num_compute_capabilities = len(capabilities)
+    for index, capability in enumerate(capabilities):
+        settings.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), index)
 
 
 def _profile(builder: Any, sizes: SizeRange) -> Any:

@@ -48,14 +48,14 @@ def type_of(text: str | None) -> str | None:
     return found[-1] if found else text
 
 
-def _layer(layer: Any) -> dict[str, Any]:
-    if isinstance(layer, str):  # the engine was built without details
-        return {"name": layer, "type": None, "precision": None, "shape": None}
-    output: dict[str, Any] = next(iter(layer.get("Outputs", [])), {})
+def _layer(reported: Any) -> dict[str, Any]:
+    if isinstance(reported, str):  # the engine was built without details
+        return {"name": reported, "type": None, "precision": None, "shape": None}
+    output: dict[str, Any] = next(iter(reported.get("Outputs", [])), {})
     said = output.get("DataType") or output.get("Datatype") or output.get("Format/Datatype")
     return {
-        "name": layer.get("Name"),
-        "type": layer.get("LayerType"),
+        "name": reported.get("Name"),
+        "type": reported.get("LayerType"),
         "precision": type_of(said),
         "shape": output.get("Dimensions"),
     }
