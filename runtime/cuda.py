@@ -42,12 +42,13 @@ def primary_context(driver: Any) -> Iterator[None]:
     """
     driver.init()
     context = driver.Device(0).retain_primary_context()
-    context.push()
     try:
+        context.push()
         yield
     finally:
-        # Not `pop`: it fails on a broken context and then PyCUDA ends the process with the thread. `detach` also takes
-        # the context off PyCUDA's stack; the driver's own stack is left to us.
+        # Not `pop`: it fails on a broken context and then PyCUDA ends the process with the thread. Not the context's own
+        # end: PyCUDA then calls what is for other contexts. `detach` also takes the context off PyCUDA's stack; the
+        # driver's own stack is left to us.
         context.detach()
         with suppress(OSError):
             ctypes.CDLL(DRIVER).cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))

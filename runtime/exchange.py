@@ -43,6 +43,7 @@ class Exchange(Generic[Ready]):
 
     def submit(self, frame: Image) -> None:
         with self._changed:
+            self._check()
             self._wait(lambda: self._in_flight < self._depth)
             self._frames.append(frame)
             self._in_flight += 1
@@ -98,11 +99,14 @@ class Exchange(Generic[Ready]):
     def _wait(self, until: Callable[[], bool]) -> None:
         # In steps, so that Ctrl-C gets through.
         while not until():
-            if self._error is not None:
-                raise _again(self._error)
-            if self._ended or self._closing:
-                raise RuntimeError("the session is closed")
+            self._check()
             self._changed.wait(POLL_S)
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise _again(self._error)
+        if self._ended or self._closing:
+            raise RuntimeError("the session is closed")
 
 
 def _again(error: BaseException) -> BaseException:

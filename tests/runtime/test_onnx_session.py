@@ -74,9 +74,7 @@ def test_a_truncated_model_is_refused(tmp_path: Path, model: Path) -> None:
     assert caught.value.code == ExitCode.MODEL
 
 
-@pytest.mark.parametrize(
-    ("name", "advice"), [("m.pt", "edgedeblur export"), ("none.onnx", "does not exist")]
-)
+@pytest.mark.parametrize(("name", "advice"), [("m.pt", "edgedeblur export"), ("none.onnx", "does not exist")])
 def test_other_files_get_their_own_advice(tmp_path: Path, name: str, advice: str) -> None:
     if name != "none.onnx":
         (tmp_path / name).write_bytes(b"x")

@@ -1,7 +1,7 @@
 """The TensorRT session, for real on PyCUDA, over a driver that works on host memory and a stand-in for TensorRT.
 
-What is checked is in cuda_stub/check_*.py. Each of those files runs under its own pytest, in a process where the stub is
-libcuda.so.1: in this one, other tests count on there being no GPU.
+What is checked is in cuda_stub/check_*.py. Each of those files runs under a pytest of its own, in a process where the
+stub is libcuda.so.1: in this process other tests count on there being no GPU.
 """
 
 from __future__ import annotations

@@ -56,7 +56,6 @@ def _build(folder: Path, cache: Path) -> None:
         "--no-deps",
         "--no-binary",
         "pycuda",
-        "--no-build-isolation",
         "-d",
         str(folder),
         f"pycuda=={VERSION}",

@@ -28,7 +28,8 @@ enum { OK = 0, INVALID_VALUE = 1, NOT_INITIALIZED = 3, NO_DEVICE = 100, INVALID_
 /* ---- state: one lock for everything, one condition for every change ---- */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static int initialized, broken; /* broken: the error that every call gives from now on */
+static int initialized, broken; /* broken: the error that every call gives from now on; no stream goes on then */
+static int era, calling;        /* era: counts stub_reset, streams of an older one do nothing; calling: kernels now */
 static struct { int dummy; } primary; /* the one context; its address is its handle */
 static long retained;
 
@@ -62,6 +63,9 @@ EXPORT void stub_fail(const char *name, long nth, int code) {
 /* As new: what a broken context left behind is forgotten, and so is what was to fail. */
 EXPORT void stub_reset(void) {
     pthread_mutex_lock(&lock);
+    era++;
+    pthread_cond_broadcast(&changed);
+    while (calling) pthread_cond_wait(&changed, &lock);
     broken = 0;
     retained = 0;
     ranges = NULL;
@@ -201,7 +205,7 @@ typedef struct Work {
     struct Work *next;
 } Work;
 typedef struct Graph { Work *first, *last; } Graph;
-typedef struct Stream { Work *first, *last; long given, finished; int ending; Graph *capture; } Stream;
+typedef struct Stream { Work *first, *last; long given, finished; int ending, era; Graph *capture; } Stream;
 
 static int64_t now_ns(void) {
     struct timespec time;
@@ -232,10 +236,11 @@ static CUresult give(Stream *stream, Work work) {
     return OK;
 }
 
-/* With the lock held; let go while the work itself is done. */
-static void perform(Work *work) {
+/* With the lock held; let go while the work itself is late, or is a kernel. */
+static void perform(Stream *stream, Work *work) {
+#define GONE (broken || stream->era != era)
     if (work->kind == WAIT)
-        while (!broken && work->event->done < work->ticket) pthread_cond_wait(&changed, &lock);
+        while (!GONE && work->event->done < work->ticket) pthread_cond_wait(&changed, &lock);
     if (work->kind == RECORD) {
         work->event->time_ns = now_ns();
         work->event->done = work->ticket;
@@ -243,9 +248,16 @@ static void perform(Work *work) {
     if (work->kind == COPY || work->kind == CALL) {
         pthread_mutex_unlock(&lock);
         usleep(number("STUB_DELAY_US", 200));
-        if (work->kind == COPY) memcpy(work->to, work->from, work->bytes);
-        else work->call(work->data);
         pthread_mutex_lock(&lock);
+        if (GONE) return;
+        if (work->kind == COPY) memcpy(work->to, work->from, work->bytes);
+        if (work->kind == CALL) { /* in Python, which may hold what waits for our lock */
+            calling++;
+            pthread_mutex_unlock(&lock);
+            work->call(work->data);
+            pthread_mutex_lock(&lock);
+            calling--;
+        }
     }
 }
 
@@ -256,7 +268,7 @@ static void *work_off(void *argument) {
         while (!stream->first && !stream->ending) pthread_cond_wait(&changed, &lock);
         if (!stream->first) break;
         Work *work = stream->first;
-        if (!broken) perform(work);
+        if (!GONE) perform(stream, work);
         stream->first = work->next;
         if (!stream->first) stream->last = NULL;
         stream->finished++;
@@ -273,6 +285,7 @@ EXPORT CUresult cuStreamCreate(Stream **stream, unsigned flags) {
     (void)flags;
     pthread_t thread;
     *stream = calloc(1, sizeof **stream);
+    (*stream)->era = era;
     pthread_create(&thread, NULL, work_off, *stream);
     pthread_detach(thread);
     count("streams", 1); count("allocations", 1);
