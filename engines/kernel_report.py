@@ -84,8 +84,10 @@ def _use(name: str, sm: int, match: re.Match[str]) -> KernelUse:
 
 
 def _cell(use: KernelUse) -> str:
-    stack = f", stack {use.stack_bytes} B" if use.stack_bytes else ""
-    return f"{use.registers}" + stack + (f", spills {use.spill_bytes} B" if use.spill_bytes else "")
+    """What spills lies in the stack frame too, which is told only where it holds something else."""
+    if use.spill_bytes:
+        return f"{use.registers}, spills {use.spill_bytes} B"
+    return f"{use.registers}" + (f", stack {use.stack_bytes} B" if use.stack_bytes else "")
 
 
 def _demangled(names: Sequence[str]) -> list[str]:

@@ -104,6 +104,12 @@ def test_compiled_once_for_this_gpu_and_then_found(machine: Path, monkeypatch: p
     assert names == [first.path.with_suffix(".sha256").name, first.path.name]
 
 
+def test_sources_are_installed_with_the_package() -> None:
+    """A checkout finds what the list forgot; a wheel does not."""
+    assert 'engines = ["plugin/*"]' in (ROOT / "pyproject.toml").read_text()
+    assert {*SOURCES, library.EXPORTS} <= {path.name for path in library.FOLDER.iterdir()}
+
+
 def test_whatever_goes_into_the_library_gives_another(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = {plugin_library(toolkit()).path}
     found.add(plugin_library(toolkit(gpu=Gpu("RTX 3060", 86, False))).path)
