@@ -19,8 +19,11 @@ using namespace nvinfer1;
 extern "C" void setLoggerFinder(ILoggerFinder* finder);
 extern "C" IPluginCreatorInterface* const* getCreators(int32_t& count);
 
+bool kernel_is_silent = false;
+
 extern "C" cudaError_t edge_deform_conv2d_cuda(
     DeformType type, const DeformParams* p, const DeformTensors* t, cudaStream_t stream) noexcept {
+    if (kernel_is_silent) return cudaSuccess;
     std::printf("kernel.type %d\nkernel.batch %d\nkernel.channels %d,%d\nkernel.pitch %d,%d\n", type, p->batch,
                 p->channels, p->out_channels, p->x_pitch, p->out_pitch);
     std::printf("kernel.input %d,%d\nkernel.output %d,%d\nkernel.kernel %d,%d\nkernel.stride %d,%d\n", p->input.height,
@@ -202,6 +205,8 @@ void ask_runtime(IPluginV3& plugin, const Case& asked) {
     std::unique_ptr<IPluginV3> cloned(attached->clone());
     auto& again = *static_cast<IPluginV3OneRuntime*>(cloned->getCapabilityInterface(PluginCapabilityType::kRUNTIME));
     print_fields("cloned", *again.getFieldsToSerialize());
+    kernel_is_silent = true;
+    std::printf("again %d\n", again.enqueue(descs.data(), out, pointers, outputs, nullptr, stream));
 }
 
 int main(int count, char** arguments) {
