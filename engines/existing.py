@@ -44,9 +44,11 @@ def find_previous(artefact: Artefact, parts: Mapping[str, Any], model: str) -> d
             sidecar = read_sidecar(path)
         except Failure:  # damaged or of an older program: it says nothing of use
             continue
-        changed = [] if sidecar is None else _changed_parts(sidecar, parts)
+        if sidecar is None or not isinstance(sidecar.get("key_parts"), Mapping):
+            continue
+        changed = _changed_parts(sidecar, parts)
         if changed:
-            print(f"not used: {path.with_suffix('').name}: {'; '.join(changed)}", file=sys.stderr)
+            print(f"not used: {path.stem}: {'; '.join(changed)}", file=sys.stderr)
         return sidecar
     return None
 
@@ -55,8 +57,7 @@ def _changed_parts(sidecar: Mapping[str, Any], parts: Mapping[str, Any]) -> list
     """The key parts that differ, each with the engine's value and the one asked for."""
     if sidecar.get("key") == key_of(parts):
         return []
-    built = sidecar.get("key_parts")
-    built = built if isinstance(built, Mapping) else {}
+    built = sidecar.get("key_parts") or {}
     changed = [name for name in parts if built.get(name) != parts[name]]
     return [f"{name} is {_short(built.get(name))}, now {_short(parts[name])}" for name in changed] or ["key differs"]
 

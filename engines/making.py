@@ -95,11 +95,11 @@ def _build(job: Job, previous: Mapping[str, Any] | None) -> BuiltEngine:
         except Failure as failure:  # the engine matters more
             print(f"kernel timings are not kept: {failure}", file=sys.stderr)
 
-    took = (previous or {}).get("build", {}).get("seconds")
-    took = took if isinstance(took, int | float) else None
-    last = "" if took is None else f", which took {took:.0f} s last time"
+    last = (previous or {}).get("build")
+    took = last.get("seconds") if isinstance(last, Mapping) else None
+    before = "" if took is None else f", which took {took:.0f} s last time"
     name = job.artefact.engine.name
-    print(f"building {name} with {job.toolkit.name} {job.toolkit.version}{last}", file=sys.stderr, flush=True)
+    print(f"building {name} with {job.toolkit.name} {job.toolkit.version}{before}", file=sys.stderr, flush=True)
     saved = _read_timings(job.timing_cache) if job.toolkit.has_timing_cache else b""
     model = model_from_bytes(job.data, job.source.onnx)
     return engine_from_onnx(model, job.config, job.toolkit, saved, keep, took)

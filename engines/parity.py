@@ -20,10 +20,11 @@ from runtime.gpu import Gpu
 from runtime.quality import MOST_DB, psnr
 from runtime.size_range import Size, SizeRange
 
-# dB from the reference that an engine of each precision must reach. FP32: one grey level in the root mean square. INT8:
-# two right programs of one INT8 graph are about as far apart as that graph is from FP32 (edge-n: 53 dB both, ONNX
-# Runtime with and without FP16 rounding), because rounding otherwise before a quantisation moves a whole step.
-MIN_PSNR = {"fp32": 48.1, "fp16": 45.0, "int8": 40.0}
+# dB from the reference that an engine of each precision must reach; 48.1 is one grey level in the root mean square.
+# With FP16's rounding written out ONNX Runtime reaches 63 to 66: FP32 (at worst TF32, which multiplies as FP16 does)
+# must come nearer than an FP16 whose sums are rounded, too. INT8: two right programs of one graph are about as far
+# apart as it is from FP32 (edge-n: 53 both), because rounding otherwise before a quantisation moves a whole step.
+MIN_PSNR = {"fp32": 54.0, "fp16": 48.1, "int8": 40.0}
 SAME_PSNR = 60.0  # between ONNX Runtime and the golden outputs, as at export
 
 

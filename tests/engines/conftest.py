@@ -37,7 +37,8 @@ def build(rtx: None, capsys: pytest.CaptureFixture[str]) -> Build:
     def run(onnx: Path, *options: str, size: str = "64x96") -> dict[str, Any]:
         portable = ("--toolkit", "tensorrt_rtx", "--compute-capability", "portable")
         capsys.readouterr()
-        assert edgedeblur.main(["build", str(onnx), "--size", size, *portable, "--json", *options]) == 0
+        sizes = ("--size", size) if size else ()
+        assert edgedeblur.main(["build", str(onnx), *sizes, *portable, "--json", *options]) == 0
         printed: dict[str, Any] = json.loads(capsys.readouterr().out)
         return printed
 

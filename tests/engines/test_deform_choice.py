@@ -1,0 +1,153 @@
+"""Plugin or Gather form: which is taken, why not the other, and where the plugin's library goes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import onnx_ir as ir
+import pytest
+
+import edgedeblur
+from edgedeblur import ExitCode, Failure
+from engines import deform_choice
+from engines.artefact import Artefact, key_of, key_parts_of
+from engines.build import BuildConfig, BuiltEngine
+from engines.deform_choice import choose_deform
+from engines.existing import find_existing
+from engines.making import place_plugin
+from engines.plugin_library import PluginLibrary
+from engines.sidecar import Source, sidecar_bytes, sidecar_of
+from engines.sizes import fixed_size
+from engines.toolkit import Toolkit
+from export.passes import apply_passes, passes_for
+from runtime.engine_file import read_engine
+from runtime.gpu import Gpu
+from tests.engines.frame_graph import frame_graph
+
+SOURCE = Path("m.onnx")
+ORIN = Gpu("Orin", 87, True)
+TENSORRT = Toolkit(SimpleNamespace(INetworkDefinition=SimpleNamespace(add_plugin_v3=None)), "tensorrt", "10.3.0", ORIN)
+RTX = Toolkit(SimpleNamespace(INetworkDefinition=SimpleNamespace()), "tensorrt_rtx", "1.7", None)
+COMPILED = PluginLibrary(Path("/cache/plugin.so"), "ab" * 32)
+NAMED = PluginLibrary(Path("/mine/plugin.so"), "cd" * 32)
+
+
+@pytest.fixture
+def compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for nvcc and TensorRT's headers: the plugin is to be had."""
+    monkeypatch.setattr(deform_choice, "plugin_library", lambda toolkit: COMPILED)
+    monkeypatch.setattr(deform_choice, "named_plugin", lambda path: NAMED)
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(toolkit: Toolkit) -> None:
+        raise Failure("nvcc is not installed", ExitCode.ENVIRONMENT)
+
+    monkeypatch.setattr(deform_choice, "plugin_library", missing)
+
+
+def graph(form: str = "native") -> ir.Model:
+    return apply_passes(ir.from_proto(frame_graph()), passes_for(form, "fp32"))
+
+
+def choose(asked: str, toolkit: Toolkit = TENSORRT, named: str | None = None, form: str = "native") -> Any:
+    return choose_deform(asked, None if named is None else Path(named), graph(form), SOURCE, toolkit)
+
+
+def test_the_plugin_where_it_is_to_be_had(compiler: None) -> None:
+    assert choose("auto") == choose("plugin") == ("plugin", COMPILED)
+    assert choose("auto", named="mine.so") == ("plugin", NAMED)
+    assert choose("auto", form="plugin") == ("plugin", COMPILED)
+    assert choose("gather") == ("gather", None)
+    assert choose("auto", RTX) == ("gather", None)
+    assert choose("auto", form="gather") == ("gather", None), "what is lowered needs no plugin"
+
+
+def test_auto_says_in_one_line_why_it_is_not_the_plugin(no_compiler: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert choose("auto") == ("gather", None)
+    said = capsys.readouterr().err
+    assert said == "building without our plugin, from standard operators (slower): nvcc is not installed\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "code"),
+    [
+        ({"asked": "plugin"}, "nvcc is not installed", ExitCode.ENVIRONMENT),
+        ({"asked": "auto", "form": "plugin"}, "nvcc is not installed", ExitCode.ENVIRONMENT),
+        ({"asked": "plugin", "toolkit": RTX}, "tensorrt_rtx takes no plugins", ExitCode.USAGE),
+        ({"asked": "auto", "toolkit": RTX, "named": "mine.so"}, "tensorrt_rtx takes no plugins", ExitCode.USAGE),
+        ({"asked": "auto", "toolkit": RTX, "form": "plugin"}, "a file with DeformConv", ExitCode.USAGE),
+        ({"asked": "gather", "named": "mine.so"}, "leave one of them out", ExitCode.USAGE),
+        ({"asked": "plugin", "form": "gather"}, "in gather form already", ExitCode.MODEL),
+        ({"asked": "gather", "form": "plugin"}, "in plugin form already", ExitCode.MODEL),
+    ],
+)
+def test_what_cannot_be(no_compiler: None, words: dict[str, Any], message: str, code: ExitCode) -> None:
+    with pytest.raises(Failure, match=message) as caught:
+        choose(**words)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a library"])
+def test_a_named_library_that_is_none(
+    onnx_file: Path, tmp_path: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "p.so"
+    if content is not None:
+        library.write_bytes(content)
+    with pytest.raises(Failure, match=r"p\.so") as caught:
+        choose_deform("auto", library, graph(), onnx_file, TENSORRT)
+    assert caught.value.code == ExitCode.USAGE
+
+
+def test_command_passes_the_choice_on(rtx: None, onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["build", str(onnx_file), "--size", "64x96", "--toolkit", "tensorrt_rtx", "--deform", "plugin"]
+    assert edgedeblur.main(words) == ExitCode.USAGE
+    assert "tensorrt_rtx takes no plugins; use --deform gather" in capsys.readouterr().err
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> PluginLibrary:
+    path = tmp_path / "cache" / "plugin.so"
+    path.parent.mkdir()
+    path.write_bytes(b"\x7fELF and so on")
+    return PluginLibrary(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def test_the_library_lies_beside_the_engine(library: PluginLibrary, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    placed = place_plugin(library, folder)
+    assert placed.path == folder / f"edgedeblur-plugin.{library.sha256[:12]}.so"
+    assert placed.path.read_bytes() == library.path.read_bytes()
+    placed.path.write_bytes(b"harmed")
+    place_plugin(library, folder)
+    assert placed.path.read_bytes() == library.path.read_bytes(), "its name says what it must hold"
+
+
+def test_engine_with_a_plugin(
+    library: PluginLibrary, onnx_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sidecar says where the library is and its hash; another one is another engine; a lost one is named."""
+    config = BuildConfig(fixed_size((64, 96)), deform="plugin", plugin=library)
+    parts = key_parts_of("00", config, TENSORRT, "1")
+    assert parts["plugin_sha256"] == library.sha256
+    assert key_of(parts) != key_of({**parts, "plugin_sha256": "12" * 32})
+    artefact = Artefact(tmp_path / "m" / "m.engine")
+    artefact.engine.parent.mkdir()
+    placed = place_plugin(library, artefact.engine.parent)
+    built = BuiltEngine(b"ftrt plan", [], [], False, [], 1.0, 1, None)
+    sidecar = sidecar_of(built, parts, Source(onnx_file, "00", {}, None, []), artefact, placed)
+    assert sidecar["plugin"] == {"file": placed.path.name, "sha256": library.sha256}
+    artefact.engine.write_bytes(built.plan)
+    artefact.sidecar.write_bytes(sidecar_bytes(sidecar))
+    assert read_engine(artefact.engine).plugin == placed.path
+    assert find_existing(artefact, parts) is not None
+    placed.path.unlink()
+    assert find_existing(artefact, parts) is None
+
+    assert "not used: m.engine: plugin.sha256 is missing, expected " in capsys.readouterr().err
