@@ -101,7 +101,8 @@ def compile_command(nvcc: Nvcc, headers: Headers, sm: int, output: Path) -> list
     sources = [str(FOLDER / name) for name in SOURCES]
     gpu = f"arch=compute_{sm},code=sm_{sm}"
     exports = f"--version-script={FOLDER / EXPORTS}"
-    return [*FLAGS, "-Xlinker", exports, "-gencode", gpu, "-isystem", str(headers.folder), *sources, "-o", str(output)]
+    # -I, not -isystem, which would put a folder that g++ knows anyway, as apt's is, before the ones it belongs behind.
+    return [*FLAGS, "-Xlinker", exports, "-gencode", gpu, "-I", str(headers.folder), *sources, "-o", str(output)]
 
 
 def _name(nvcc: Nvcc, headers: Headers, sm: int) -> str:

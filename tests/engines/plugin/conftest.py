@@ -35,7 +35,7 @@ def headers() -> Headers:
     return found[0]
 
 
-# Without headers of TensorRT test_plugin_library.py says so, once.
+# Without headers of TensorRT test_plugin_registry.py says so, once.
 @pytest.fixture(scope="session", params=["stand-in headers", *(["TensorRT's headers"] if installed_headers() else [])])
 def driver(request: pytest.FixtureRequest, nvcc: Nvcc, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """glue_driver.cpp with the plugin's glue, as a program; no GPU code is in it."""
