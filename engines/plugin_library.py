@@ -28,8 +28,16 @@ from runtime.gpu import Gpu
 FOLDER = Path(__file__).parent / "plugin"
 SOURCES = ("deform_kernel.cu", "deform_plugin.cpp", "deform_creator.cpp")
 EXPORTS = "plugin_exports.map"
-# As in CMakeLists.txt. Nothing of TensorRT is linked: what would miss shows when the library is made.
-FLAGS = ("-O3", "-std=c++17", "-shared", "-Xcompiler", "-fPIC", "-Xlinker", "--no-undefined")
+# Nothing of TensorRT is linked: what would miss shows when the library is made. Its headers use what they deprecate.
+FLAGS = (
+    "-O3",
+    "-std=c++17",
+    "-shared",
+    "-Xcompiler",
+    "-fPIC,-Wno-deprecated-declarations",
+    "-Xlinker",
+    "--no-undefined",
+)
 ADVICE = "free space, name another cache folder in XDG_CACHE_HOME, or a ready library with --plugins"
 
 
