@@ -46,9 +46,9 @@ def primary_context(driver: Any) -> Iterator[None]:
         context.push()
         yield
     finally:
-        # Not `pop`: it fails on a broken context and then PyCUDA ends the process with the thread. Not the context's own
-        # end: PyCUDA then calls what is for other contexts. `detach` also takes the context off PyCUDA's stack; the
-        # driver's own stack is left to us.
+        # Not `pop`: it fails on a broken context, and PyCUDA then ends the process with the thread. Not the destructor:
+        # it releases a primary context as if it were another kind. `detach` also takes the context off PyCUDA's stack;
+        # the driver's own stack is left to us.
         context.detach()
         with suppress(OSError):
             ctypes.CDLL(DRIVER).cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))

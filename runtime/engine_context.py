@@ -86,6 +86,9 @@ class EngineContext:
         config = self._engine.create_runtime_config()
         config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         self.own_graphs = True
+        if not self.sizes.is_fixed:  # else kernels would be exchanged while frames pass
+            strategies = trt.DynamicShapesKernelSpecializationStrategy
+            config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
         self._jit_cache.load_into(config)
         return self._engine.create_execution_context(config)
 

@@ -26,7 +26,6 @@ class Exchange(Generic[Ready]):
         self._frames: deque[Image] = deque()
         self._results: deque[Result] = deque()
         self._in_flight = 0  # submitted and not taken
-        self._depth = 1
         self._ready: Ready | None = None
         self._closing = self._ended = False
         self._error: BaseException | None = None
@@ -41,10 +40,11 @@ class Exchange(Generic[Ready]):
             assert self._ready is not None
             return self._ready
 
-    def submit(self, frame: Image) -> None:
+    def submit(self, frame: Image, depth: int) -> None:
+        """Add a frame once fewer than `depth` are in flight."""
         with self._changed:
             self._check()
-            self._wait(lambda: self._in_flight < self._depth)
+            self._wait(lambda: self._in_flight < depth)
             self._frames.append(frame)
             self._in_flight += 1
             self._changed.notify_all()
@@ -70,9 +70,9 @@ class Exchange(Generic[Ready]):
 
     # What the GPU's thread does.
 
-    def be_ready(self, ready: Ready, depth: int) -> None:
+    def be_ready(self, ready: Ready) -> None:
         with self._changed:
-            self._ready, self._depth = ready, depth
+            self._ready = ready
             self._changed.notify_all()
 
     def next_frame(self, wait: bool) -> Image | None:

@@ -1,99 +1,95 @@
-"""FrameLanes: frames through an engine, over slots; copied to the GPU and back, or in memory that both share."""
+"""FrameLanes: frames of one size through an engine, over slots; copied, or in memory that GPU and processor share."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from queue import Empty, SimpleQueue
+from typing import Any
 
-from runtime.cuda_graph import CaptureRefused, CudaGraph
+import numpy as np
+
 from runtime.engine_context import EngineContext
-from runtime.session import GpuTimes
+from runtime.engine_runner import EngineRunner
+from runtime.frame import Image, now_ns
+from runtime.session import GpuTimes, Result
 from runtime.size_range import Size
-from runtime.slots import Slot
+from runtime.slots import Slot, leased
+
+NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for what others give to the default stream
 
 
-class FrameLanes(Protocol):
-    """How frames of one size pass. All calls come from the GPU's thread."""
+class FrameLanes(ABC):
+    """Starts frames and finishes them in the same order. All calls come from the GPU's thread."""
 
+    mapped: bool  # without copies
     depth: int  # frames that may be in flight for the best throughput
 
-    def new_slot(self) -> Slot: ...
+    def __init__(self, driver: Any, runner: EngineRunner, size: Size) -> None:
+        """size: (height, width), set in the engine. Raises: PyCUDA's errors, DriverError."""
+        self._driver, self._runner, self._size = driver, runner, size
+        self._bytes = size[0] * size[1] * 3
+        self._slots: list[Slot] = []
+        self._free: SimpleQueue[Slot] = SimpleQueue()
 
-    def start(self, slot: Slot) -> None:
-        """Enqueue everything for the frame in `slot`; does not wait."""
-        ...
+    def start(self, frame: Image) -> Slot:
+        """Take (H, W, 3) uint8 and enqueue everything for it; does not wait."""
+        try:
+            slot = self._free.get_nowait()
+        except Empty:  # the first frames, or all results are held: one more slot, which then stays
+            slot = Slot(self._driver, self._size, self.mapped)
+            self._slots.append(slot)
+        np.copyto(slot.frame.array, frame)
+        self._enqueue(slot)
+        return slot
 
-    def finish(self, slot: Slot) -> GpuTimes:
-        """Wait until the slot's result is in our memory."""
-        ...
+    def finish(self, slot: Slot) -> Result:
+        """Wait until the slot's result is in our memory; the slot is free again when the result is let go."""
+        times = self._wait(slot)
+        return Result(leased(slot, self._free), now_ns(), times)
 
-    def close(self) -> None:
-        """Wait for what is under way and give back what is not a slot's."""
-        ...
-
-
-class EngineRunner:
-    """The engine on one stream, as a recorded CUDA graph where that can be had."""
-
-    def __init__(self, engine: EngineContext, graphs: bool) -> None:
-        """graphs: whether to try; TensorRT-RTX records by itself and must not be recorded."""
-        self.plain_because = ""  # why it is enqueued plainly
-        if engine.own_graphs:
-            self.plain_because = "TensorRT-RTX records its own graphs"
-        elif not graphs:
-            self.plain_because = "not asked for"
-        self._engine = engine
-        self._graphs: dict[tuple[int, int], CudaGraph | None] = {}
-
-    def run(self, frame: int, sharp: int, stream: int) -> None:
-        """Enqueue one frame. frame, sharp: device addresses; each pair of them is recorded when it comes again.
-
-        The first time is plain, since an engine may prepare itself then, which cannot be recorded.
-        """
-        key = (frame, sharp)
-        if self.plain_because or key not in self._graphs:
-            self._engine.enqueue(frame, sharp, stream)
-            self._graphs.setdefault(key, None)
-            return
-        graph = self._graphs[key]
-        if graph is None:
-            try:
-                graph = CudaGraph(stream, lambda: self._engine.enqueue(frame, sharp, stream))
-            except CaptureRefused as refused:
-                self.plain_because = str(refused)
-                self._engine.enqueue(frame, sharp, stream)
-                return
-            self._graphs[key] = graph
-        graph.launch(stream)
+    def describe(self) -> str:
+        """For people, once frames have passed: how they reach the GPU and how the network is started."""
+        memory = "frames in memory shared with the GPU" if self.mapped else "frames copied beside the computing"
+        if not all(slot.frame.is_page_locked for slot in self._slots):
+            memory = "frames copied from memory that cannot be page-locked here, which is slower"
+        plain = self._runner.plain_because
+        return f"{memory}, {f'no CUDA graph of ours: {plain}' if plain else 'CUDA graph'}"
 
     def close(self) -> None:
-        for graph in self._graphs.values():
-            if graph is not None:
-                graph.close()
-        self._graphs.clear()
+        """Wait for what is under way and free everything. Results that are held stay valid."""
+        self._stop()
+        self._runner.close()
+        for slot in self._slots:
+            slot.close()
+        self._slots.clear()
+
+    @abstractmethod
+    def _enqueue(self, slot: Slot) -> None: ...
+
+    @abstractmethod
+    def _wait(self, slot: Slot) -> GpuTimes: ...
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """Wait for the streams and free what is not a slot's."""
 
 
-class CopyingLanes:
+class CopyingLanes(FrameLanes):
     """A GPU with memory of its own: upload, compute and download each have a stream, so neighbours overlap.
 
-    The engine always works at one pair of addresses, copied to and from inside the GPU (a few microseconds): one
-    graph serves all slots, and TensorRT-RTX need not record its own again.
+    The engine always works at one pair of addresses, copied to and from inside the GPU (2.8 MB each for 1280x720):
+    one graph serves all slots, and TensorRT-RTX need not record its own again.
     """
 
+    mapped = False
     depth = 3  # one going up, one computing, one coming down
 
     def __init__(self, driver: Any, runner: EngineRunner, size: Size) -> None:
-        self._driver, self._runner, self._size = driver, runner, size
-        self._bytes = size[0] * size[1] * 3
-        self._upload, self._compute, self._download = (driver.Stream() for _ in range(3))
-        self._frame: Any = None
-        self._sharp: Any = None
-        self._frame = driver.mem_alloc(self._bytes)
-        self._sharp = driver.mem_alloc(self._bytes)
+        super().__init__(driver, runner, size)
+        self._upload, self._compute, self._download = (driver.Stream(NON_BLOCKING) for _ in range(3))
+        self._frame, self._sharp = (driver.mem_alloc(self._bytes) for _ in range(2))  # (H, W, 3) uint8
 
-    def new_slot(self) -> Slot:
-        return Slot(self._driver, self._size, mapped=False)
-
-    def start(self, slot: Slot) -> None:
+    def _enqueue(self, slot: Slot) -> None:
         driver = self._driver
         started, uploaded, computing, computed, downloading, done = slot.events
         started.record(self._upload)
@@ -110,44 +106,46 @@ class CopyingLanes:
         driver.memcpy_dtoh_async(slot.sharp.array, slot.sharp_device, self._download)
         done.record(self._download)
 
-    def finish(self, slot: Slot) -> GpuTimes:
+    def _wait(self, slot: Slot) -> GpuTimes:
         started, uploaded, computing, computed, downloading, done = slot.events
         done.synchronize()
         return GpuTimes(started.time_till(uploaded), computing.time_till(computed), downloading.time_till(done))
 
-    def close(self) -> None:
+    def _stop(self) -> None:
         for stream in (self._upload, self._compute, self._download):
             stream.synchronize()
-        for memory in (self._frame, self._sharp):
-            if memory is not None:
-                memory.free()
-        self._frame = self._sharp = None
-        del self._upload, self._compute, self._download
+        del self._upload, self._compute, self._download, self._frame, self._sharp
 
 
-class MappedLanes:
+class MappedLanes(FrameLanes):
     """A GPU that shares the machine's memory (Jetson): the engine reads and writes the slots themselves."""
 
+    mapped = True
     depth = 2
 
     def __init__(self, driver: Any, runner: EngineRunner, size: Size) -> None:
-        self._driver, self._runner, self._size = driver, runner, size
-        self._stream = driver.Stream()
+        super().__init__(driver, runner, size)
+        self._stream = driver.Stream(NON_BLOCKING)
 
-    def new_slot(self) -> Slot:
-        return Slot(self._driver, self._size, mapped=True)
-
-    def start(self, slot: Slot) -> None:
+    def _enqueue(self, slot: Slot) -> None:
         computing, computed = slot.events
         computing.record(self._stream)
         self._runner.run(slot.frame.address, slot.sharp.address, self._stream.handle)
         computed.record(self._stream)
 
-    def finish(self, slot: Slot) -> GpuTimes:
+    def _wait(self, slot: Slot) -> GpuTimes:
         computing, computed = slot.events
         computed.synchronize()
         return GpuTimes(None, computing.time_till(computed), None)
 
-    def close(self) -> None:
+    def _stop(self) -> None:
         self._stream.synchronize()
         del self._stream
+
+
+def lanes_for(driver: Any, engine: EngineContext, size: Size, graphs: bool) -> FrameLanes:
+    """The lanes that fit the GPU, for frames of (height, width), which the engine is set to."""
+    engine.set_size(size)
+    shared = driver.Context.get_device().get_attribute(driver.device_attribute.INTEGRATED)
+    lanes = MappedLanes if shared else CopyingLanes
+    return lanes(driver, EngineRunner(engine, graphs), size)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from collections import deque
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ from runtime.driver_call import DriverError
 from runtime.engine_context import EngineContext
 from runtime.engine_file import EngineFile
 from runtime.exchange import Closed, Exchange
-from runtime.frame import Image, now_ns
-from runtime.frame_lanes import CopyingLanes, EngineRunner, FrameLanes, MappedLanes
-from runtime.session import Result
+from runtime.frame import now_ns
+from runtime.frame_lanes import FrameLanes, lanes_for
 from runtime.size_range import Size, SizeRange
-from runtime.slots import Slot, leased
+from runtime.slots import Slot
 
-WARM_UP_FRAMES = 5
+WARM_UP_ROUNDS = 3  # over all slots: plain, recorded, launched
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Ready:
     """What the session is told when the engine has run its first frames."""
 
     sizes: SizeRange
-    depth: int
+    depth: int  # frames in flight
     how: str  # for people: how frames reach the GPU and how the network is started
     load_s: float
     warm_up_s: float
@@ -57,7 +55,7 @@ def _serve(driver: Any, file: EngineFile, graphs: bool, exchange: Exchange[Ready
         work = _Work(driver, graphs)
         error: BaseException | None = None
         try:
-            work.open(file, exchange)
+            exchange.be_ready(work.open(file))
             work.pass_frames(exchange)
         except Closed:
             pass
@@ -70,12 +68,12 @@ def _serve(driver: Any, file: EngineFile, graphs: bool, exchange: Exchange[Ready
             error = caught
         if is_broken(driver):
             work.abandon()
-        else:
-            try:
-                work.close()
-            except (driver.Error, DriverError) as caught:  # broken by what was still under way
-                error = error or cuda_failure(driver, caught, "finishing")
-                work.abandon()
+            return error
+        try:
+            work.close()
+        except (driver.Error, DriverError) as caught:  # broken by what was still under way
+            error = error or cuda_failure(driver, caught, "finishing")
+            work.abandon()
     return error
 
 
@@ -86,55 +84,46 @@ class _Work:
         self.doing = "loading the engine"
         self._driver, self._use_graphs = driver, graphs
         self._engine: EngineContext | None = None
-        self._runner: EngineRunner | None = None
         self._lanes: FrameLanes | None = None
-        self._slots: list[Slot] = []
-        self._free: SimpleQueue[Slot] = SimpleQueue()
         self._size: Size | None = None
-        attribute = driver.device_attribute.INTEGRATED
-        self._mapped = bool(driver.Context.get_device().get_attribute(attribute))
 
-    def open(self, file: EngineFile, exchange: Exchange[Ready]) -> None:
-        """Load the engine, run it until it is steady, and say so."""
+    def open(self, file: EngineFile) -> Ready:
+        """Load the engine and run it until it is steady."""
         start_ns = now_ns()
         engine = self._engine = EngineContext(file)
         loaded_ns = now_ns()
+        lanes = self._lanes_of(engine.sizes.usual)
         self.doing = "warming up"
-        self._set_size(engine.sizes.usual)
-        assert self._lanes is not None
-        assert self._runner is not None
         frame = np.zeros((*engine.sizes.usual, 3), np.uint8)
-        for _ in range(WARM_UP_FRAMES):
-            self._finish(self._start(frame))
+        for _ in range(WARM_UP_ROUNDS):
+            for slot in [lanes.start(frame) for _ in range(lanes.depth)]:
+                lanes.finish(slot)
         engine.keep_kernels()
-        memory = "frames in memory shared with the GPU" if self._mapped else "frames copied beside the computing"
-        graph = self._runner.plain_because
-        how = f"{memory}, {f'no CUDA graph of ours: {graph}' if graph else 'CUDA graph'}"
         load_s, warm_up_s = (loaded_ns - start_ns) / 1e9, (now_ns() - loaded_ns) / 1e9
-        exchange.be_ready(
-            Ready(engine.sizes, self._lanes.depth, how, load_s, warm_up_s, engine.notes), self._lanes.depth
-        )
+        return Ready(engine.sizes, lanes.depth, lanes.describe(), load_s, warm_up_s, engine.notes)
 
     def pass_frames(self, exchange: Exchange[Ready]) -> None:
         """Frames in, results out, until the exchange is closed. Raises: Closed, or what failed."""
         flying: deque[Slot] = deque()
-        while True:
+        lanes = self._lanes
+        while lanes is not None:
             # What has come is enqueued before anything is waited for: the GPU must not run dry.
-            self.doing = "waiting for a frame"
             frame = exchange.next_frame(wait=not flying)
-            if frame is not None and frame.shape[:2] != self._size:
+            if frame is None:
+                self.doing = "computing a frame"
+                exchange.give(lanes.finish(flying.popleft()))
+                continue
+            if frame.shape[:2] != self._size:
                 while flying:
-                    exchange.give(self._finish(flying.popleft()))
-                self._set_size(frame.shape[:2])
-            if frame is not None:
-                flying.append(self._start(frame))
-            else:
-                exchange.give(self._finish(flying.popleft()))
+                    exchange.give(lanes.finish(flying.popleft()))
+                lanes = self._lanes_of(frame.shape[:2])
+            self.doing = "starting a frame"
+            flying.append(lanes.start(frame))
             del frame  # the caller's memory is not kept while we wait
 
     def close(self) -> None:
         """Free everything, after what is under way."""
-        self._drop_frames()
+        self._close_lanes()
         if self._engine is not None:
             self._engine.keep_kernels()
             self._engine.close()
@@ -145,49 +134,15 @@ class _Work:
         if self._engine is not None:
             self._engine.close()
 
-    def _set_size(self, size: Size) -> None:
+    def _lanes_of(self, size: Size) -> FrameLanes:
         assert self._engine is not None
         self.doing = "making room for frames"
-        self._drop_frames()
-        self._engine.set_size(size)
-        self._runner = EngineRunner(self._engine, self._use_graphs)
-        lanes = MappedLanes if self._mapped else CopyingLanes
-        self._lanes = lanes(self._driver, self._runner, size)
+        self._close_lanes()
+        self._lanes = lanes_for(self._driver, self._engine, size, self._use_graphs)
         self._size = size
-        for _ in range(self._lanes.depth):
-            self._free.put(self._new_slot())
+        return self._lanes
 
-    def _drop_frames(self) -> None:
+    def _close_lanes(self) -> None:
         if self._lanes is not None:
             self._lanes.close()
             self._lanes = None
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
-        for slot in self._slots:
-            slot.close()
-        self._slots.clear()
-        self._free = SimpleQueue()  # slots on loan come back to the old one
-
-    def _new_slot(self) -> Slot:
-        assert self._lanes is not None
-        slot = self._lanes.new_slot()
-        self._slots.append(slot)
-        return slot
-
-    def _start(self, frame: Image) -> Slot:
-        assert self._lanes is not None
-        self.doing = "starting a frame"
-        try:
-            slot = self._free.get_nowait()
-        except Empty:  # all results are still held: one more, which then stays
-            slot = self._new_slot()
-        np.copyto(slot.frame.array, frame)
-        self._lanes.start(slot)
-        return slot
-
-    def _finish(self, slot: Slot) -> Result:
-        assert self._lanes is not None
-        self.doing = "computing a frame"
-        times = self._lanes.finish(slot)
-        return Result(leased(slot, self._free), now_ns(), times)

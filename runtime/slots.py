@@ -14,10 +14,11 @@ from runtime.frame import Image
 from runtime.size_range import Size
 
 DEVICE_MAP = 2  # CU_MEMHOSTREGISTER_DEVICEMAP
+NOT_SUPPORTED = 801  # CUDA_ERROR_NOT_SUPPORTED
 
 
 class HostBuffer:
-    """(H, W, 3) uint8 in whole pages of ordinary memory, page-locked until `close`.
+    """(H, W, 3) uint8 in whole pages of ordinary memory, page-locked until `close` where the driver can do that.
 
     Not memory of the driver: an array that outlives the session stays valid, only page-locked no more.
     """
@@ -32,10 +33,18 @@ class HostBuffer:
         self.array: Image = np.frombuffer(pages, np.uint8).reshape(*size, 3)
         self._memory = ctypes.c_void_p(self.array.ctypes.data)
         flags = ctypes.c_uint(DEVICE_MAP if mapped else 0)
-        driver_call("cuMemHostRegister_v2", self._memory, ctypes.c_size_t(self.array.nbytes), flags)
-        self._registered = True
+        try:
+            driver_call("cuMemHostRegister_v2", self._memory, ctypes.c_size_t(self.array.nbytes), flags)
+            self._registered = True
+        except DriverError as error:
+            if mapped or error.code != NOT_SUPPORTED:
+                raise  # else the driver copies through memory of its own: right, and slower
         if mapped:
             self.address = self._device_address()
+
+    @property
+    def is_page_locked(self) -> bool:
+        return self._registered
 
     def close(self) -> None:
         if self._registered:

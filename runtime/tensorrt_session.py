@@ -62,7 +62,7 @@ class TensorRTSession:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             raise ValueError(f"a frame is uint8 (height, width, 3), not {frame.dtype} {frame.shape}")
         self._ready.sizes.check((frame.shape[0], frame.shape[1]), self._file.path)
-        self._exchange.submit(frame)
+        self._exchange.submit(frame, self.depth)
 
     def result(self) -> Result:
         """The oldest frame's result; waits for it, and for a frame. Raises: Failure when the GPU failed."""

@@ -148,6 +148,10 @@ def _rtx_parts(module: Any, engine: Any) -> list[type]:
         DISABLED = 0
         WHOLE_GRAPH_CAPTURE = 1
 
+    class DynamicShapesKernelSpecializationStrategy(enum.Enum):
+        LAZY = 0
+        EAGER = 1
+
     class IRuntimeCache:
         def __init__(self) -> None:
             self._shapes: list[list[int]] = []
@@ -165,6 +169,7 @@ def _rtx_parts(module: Any, engine: Any) -> list[type]:
     class IRuntimeConfig:
         def __init__(self) -> None:
             self.cuda_graph_strategy = CudaGraphStrategy.DISABLED
+            self.dynamic_shapes_kernel_specialization_strategy = DynamicShapesKernelSpecializationStrategy.LAZY
             self._cache = IRuntimeCache()
 
         def create_runtime_cache(self) -> IRuntimeCache:
@@ -175,10 +180,10 @@ def _rtx_parts(module: Any, engine: Any) -> list[type]:
             return True
 
         def _compiled(self, shape: tuple[int, ...]) -> None:
-            module.strategy = self.cuda_graph_strategy
+            module.strategies = (self.cuda_graph_strategy, self.dynamic_shapes_kernel_specialization_strategy)
             if list(shape) not in self._cache._shapes:
                 self._cache._shapes.append(list(shape))
                 module.compilations = getattr(module, "compilations", 0) + 1
 
     engine.create_runtime_config = lambda self: IRuntimeConfig()
-    return [CudaGraphStrategy, IRuntimeCache, IRuntimeConfig]
+    return [CudaGraphStrategy, DynamicShapesKernelSpecializationStrategy, IRuntimeCache, IRuntimeConfig]

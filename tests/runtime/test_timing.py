@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from runtime.frame import Frame
+from runtime.session import GpuTimes
 from runtime.timing import Delivery, Timing
 
 MS = 1_000_000
@@ -56,6 +57,19 @@ def test_one_frame_has_no_rate() -> None:
     timing = Timing(0)
     timing.add(delivery(0, 50))
     assert timing.fps is None
+
+
+def test_times_of_the_gpu_are_kept_where_there_is_one() -> None:
+    timing = Timing(0)
+    for times in (GpuTimes(0.5, 8.0, 0.25), GpuTimes(None, 9.0, None), None):
+        item = delivery(0, 50)
+        item.gpu = times
+        timing.add(item)
+    stages = timing.stages
+    counts = {name: getattr(stages, name).count for name in ("upload", "compute", "download", "inference")}
+    assert counts == {"upload": 1, "compute": 2, "download": 1, "inference": 3}
+    assert stages.compute.largest == 9
+    assert (stages.upload.largest, stages.download.largest) == (0.5, 0.25)
 
 
 def test_an_arrival_stamp_gives_no_capture_delay() -> None:

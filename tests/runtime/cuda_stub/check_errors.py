@@ -45,6 +45,18 @@ def test_mapped_memory_that_cannot_be_had(make_engine: MakeEngine, monkeypatch: 
     assert caught.value.code == ExitCode.ENVIRONMENT
 
 
+def test_memory_that_cannot_be_page_locked_is_copied_all_the_same(make_engine: MakeEngine) -> None:
+    driver.fail("cuMemHostRegister", 0, 801)
+    session = TensorRTSession(make_engine())
+    assert "cannot be page-locked here" in session.describe()
+    pictures = frames(6)
+    for picture in pictures[:3]:
+        session.submit(picture)
+    for picture in pictures[:3]:
+        np.testing.assert_array_equal(session.result().image, halved(picture))
+    session.close()
+
+
 @pytest.mark.parametrize("function", RUNNING)
 def test_an_error_in_the_middle_keeps_the_frames_before_it(make_engine: MakeEngine, function: str) -> None:
     session = TensorRTSession(make_engine())

@@ -44,10 +44,11 @@ def beside(engine: EngineFile) -> Path:
 
 def test_its_own_graphs_are_asked_for_and_none_of_ours_made(make_engine: MakeEngine, rtx: Any) -> None:
     session = TensorRTSession(make_engine(toolkit="tensorrt_rtx"))
-    assert "TensorRT-RTX records its own graphs" in session.describe()
+    assert "TensorRT-RTX records its own" in session.describe()
     assert "tensorrt_rtx 10.3.0 on Stub GPU" in session.describe()
     session.close()
-    assert rtx.strategy == rtx.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+    strategy = rtx.DynamicShapesKernelSpecializationStrategy
+    assert rtx.strategies == (rtx.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE, strategy.LAZY)
     assert driver.counter("graph_launches") == 0
 
 
@@ -75,6 +76,7 @@ def test_sizes_that_came_later_are_kept_too(make_engine: MakeEngine, rtx: Any) -
         session.infer(frames(1, (20, 30))[0])
         session.close()
         assert rtx.compilations == expected
+        assert rtx.strategies[1] == rtx.DynamicShapesKernelSpecializationStrategy.EAGER
 
 
 def test_a_damaged_cache_is_made_again(make_engine: MakeEngine, rtx: Any) -> None:

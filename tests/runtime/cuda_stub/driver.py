@@ -33,7 +33,7 @@ def alive() -> dict[str, int]:
 
 
 def fail(function: str, nth: int, code: int) -> None:
-    """The nth call of `function` from now on returns `code`."""
+    """The nth call of `function` from now on returns `code`; nth 0: every call does."""
     library().stub_fail(function.encode(), ctypes.c_long(nth), code)
 
 

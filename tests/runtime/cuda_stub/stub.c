@@ -46,14 +46,16 @@ static void count(const char *name, long by) {
         if (!strcmp(counters[i].name, name)) counters[i].value += by;
 }
 
-static struct { char name[64]; long after; int code; } injected[16];
+static struct { char name[64]; long after; int code, always; } injected[16];
 
+/* The nth call from now on fails; nth 0: every one. */
 EXPORT void stub_fail(const char *name, long nth, int code) {
     pthread_mutex_lock(&lock);
     for (int i = 0; i < 16; i++)
         if (!injected[i].code) {
             snprintf(injected[i].name, sizeof injected[i].name, "%s", name);
             injected[i].after = nth;
+            injected[i].always = nth == 0;
             injected[i].code = code;
             break;
         }
@@ -94,9 +96,9 @@ static int breaks_context(int code) { return code == 214 || code == 220 || (code
 static CUresult entered(const char *name) {
     if (broken) return broken;
     for (int i = 0; i < 16; i++)
-        if (injected[i].code && !strcmp(injected[i].name, name) && --injected[i].after == 0) {
+        if (injected[i].code && !strcmp(injected[i].name, name) && (!injected[i].after || !--injected[i].after)) {
             int code = injected[i].code;
-            injected[i].code = 0;
+            if (!injected[i].always) injected[i].code = 0;
             if (breaks_context(code)) broken = code;
             pthread_cond_broadcast(&changed);
             return code;
