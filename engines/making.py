@@ -142,6 +142,7 @@ def _running(job: Job, built: BuiltEngine, sidecar: Mapping[str, Any]) -> Iterat
     """The engine, running on this GPU before it is a file."""
     from runtime.tensorrt_session import TensorRTSession  # builds without a device need none of it
 
-    file = EngineFile(job.artefact.engine, built.plan, job.toolkit.name, sidecar)
+    # Building has loaded the plugin, and TensorRT takes no second one of its name.
+    file = EngineFile(job.artefact.engine, built.plan, job.toolkit.name, {**sidecar, "plugin": None})
     with contextlib.closing(TensorRTSession(file)) as session:
         yield session

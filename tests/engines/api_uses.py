@@ -84,6 +84,7 @@ PARAMETERS: dict[str, Value] = {
 UNPACKED: dict[tuple[str, str], Value] = {
     ("engines/network.py", "tensor"): Instance("ITensor"),
     ("engines/network.py", "error"): Instance("ParserError"),
+    ("engines/plugin_library.py", "creator"): Instance("IPluginCreatorV3One"),
 }
 # Parameters of type Any that are somebody else's (PyCUDA, ONNX Runtime, JSON), or a member of an enumeration.
 NOT_TENSORRT = {"driver", "session", "value", "reported", "level"}
