@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -77,6 +79,28 @@ class SlowSession:
 
     def close(self) -> None:
         pass
+
+
+class DeepSession(SlowSession):
+    """Computes in a thread of its own with up to `depth` frames in flight; `most` is how many there were."""
+
+    depth = 3
+
+    def __init__(self, seconds: float = 0.0, fail_at: int = -1) -> None:
+        super().__init__(seconds, fail_at)
+        self._workers = ThreadPoolExecutor(1)
+        self._futures: deque[Future[Result]] = deque()
+        self.most = 0
+
+    def submit(self, frame: Image) -> None:
+        self._futures.append(self._workers.submit(lambda: Result(self.infer(frame), now_ns())))
+        self.most = max(self.most, len(self._futures))
+
+    def result(self) -> Result:
+        return self._futures.popleft().result()
+
+    def close(self) -> None:
+        self._workers.shutdown()
 
 
 class KeepingSink:

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.sinks import Quit
 from runtime.stop import Stop
-from tests.runtime.fakes import CountingSource, KeepingSink, SlowSession, pipeline
+from tests.runtime.fakes import CountingSource, DeepSession, KeepingSink, SlowSession, pipeline
 
 
 @pytest.mark.parametrize(("session_s", "sink_s"), [(0.0, 0.0), (0.004, 0.0), (0.0, 0.004)])
@@ -58,6 +58,39 @@ def test_a_failure_ends_the_run_at_once_and_is_raised(part: str, live: bool) -> 
     assert [sink.closed for sink in sinks] == [1, 1]
     assert source.closed == 1
     assert not [thread for thread in threading.enumerate() if thread.name in ("capture", "sink")]
+
+
+@pytest.mark.parametrize(("live", "most"), [(False, 3), (True, 1)])
+def test_several_frames_are_in_flight_only_where_none_grows_old(live: bool, most: int) -> None:
+    session, sink = DeepSession(0.002), KeepingSink()
+    line = pipeline(CountingSource(60, live, 0.001 if live else 0.0), session, [sink])
+    line.run(Stop())
+    session.close()
+    assert session.most == most
+    assert sink.kept == sorted(set(sink.kept))
+    assert len(sink.kept) + sum(line.drops().values()) == 60
+    if not live:
+        assert sink.kept == list(range(60))
+
+
+def test_frames_in_flight_are_delivered_after_a_stop() -> None:
+    stop, session, sink = Stop(), DeepSession(0.02), KeepingSink()
+    line = pipeline(CountingSource(10**6), session, [sink])
+    threading.Timer(0.15, stop.set).start()
+    line.run(stop)
+    session.close()
+    assert session.done == len(sink.kept) > 3
+    assert sink.kept == list(range(len(sink.kept)))
+
+
+@pytest.mark.parametrize("part", ["session", "sink"])
+def test_a_failure_with_frames_in_flight(part: str) -> None:
+    session = DeepSession(0.002, fail_at=5 if part == "session" else -1)
+    sink = KeepingSink(fail_at=5 if part == "sink" else -1)
+    with pytest.raises(RuntimeError, match=f"the {part} broke"):
+        pipeline(CountingSource(10**6), session, [sink]).run(Stop())
+    session.close()
+    assert sink.kept == [0, 1, 2, 3, 4]
 
 
 def test_frames_before_a_source_error_are_delivered() -> None:
