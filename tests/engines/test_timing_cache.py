@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import onnx_ir as ir
 import pytest
 
-from edgedeblur import Failure
+import edgedeblur
+from edgedeblur import ExitCode, Failure
+from engines import build_command
 from engines.artefact import timing_cache_path
 from engines.build import BuildConfig, _set_timing_cache, engine_from_onnx
 from engines.sizes import fixed_size
@@ -46,6 +48,36 @@ def test_damaged_cache_is_not_used(rtx: None, saved: bytes) -> None:
     toolkit = dataclasses.replace(find_toolkit("tensorrt_rtx"), name="tensorrt")
     config = BuildConfig(fixed_size((64, 96)), capabilities=("86",))
     assert engine_from_onnx(ir.from_proto(frame_graph()), config, toolkit, saved).timing_cache
+
+
+@pytest.fixture
+def as_tensorrt(rtx: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command takes TensorRT-RTX for TensorRT, which has a timing cache."""
+    toolkit = dataclasses.replace(find_toolkit("tensorrt_rtx"), name="tensorrt")
+    monkeypatch.setattr(build_command, "find_toolkit", lambda asked: toolkit)
+
+
+@pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+def test_the_command_keeps_it_beside_the_engines(as_tensorrt: None, onnx_file: Path) -> None:
+    words = ["build", str(onnx_file), "--size", "64x96", "--compute-capability", "86"]
+    assert edgedeblur.main(words) == 0
+    caches = list((onnx_file.parent / "m").glob("trt*.smnone.timing"))
+    assert len(caches) == 1
+    assert caches[0].stat().st_size > 0
+    assert edgedeblur.main([*words, "--force", "--timing-cache", str(caches[0].with_name("mine.timing"))]) == 0
+    assert caches[0].with_name("mine.timing").is_file()
+
+
+@pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:DeprecationWarning")
+def test_an_engine_is_not_lost_for_its_timings(
+    as_tensorrt: None, onnx_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["build", str(onnx_file), "--size", "64x96", "--compute-capability", "86", "--timing-cache"]
+    assert edgedeblur.main([*words, str(tmp_path / "no" / "t.timing")]) == 0
+    assert "kernel timings are not kept: " in capsys.readouterr().err
+    (tmp_path / "folder.timing").mkdir()
+    assert edgedeblur.main([*words, str(tmp_path / "folder.timing"), "--force"]) == ExitCode.ENVIRONMENT
+    assert "folder.timing cannot be read: Is a directory; see --timing-cache" in capsys.readouterr().err
 
 
 def test_rtx_has_none(rtx: None) -> None:

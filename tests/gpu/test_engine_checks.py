@@ -1,4 +1,4 @@
-"""How the engine checks take what their processes do: measure, lack something, end or hang. No GPU is needed for that."""
+"""How the engine checks take what their processes do: measure, lack something, end or hang. It needs no GPU."""
 
 from __future__ import annotations
 
