@@ -71,5 +71,12 @@ def cuda_failure(driver: Any, error: Exception, doing: str) -> Failure:
             "build an engine for smaller frames",
             ExitCode.MEMORY,
         )
+    return gpu_failure(error, doing)
+
+
+def gpu_failure(error: Exception, doing: str) -> Failure:
+    """The device is at fault, whatever noticed it."""
+    if isinstance(error, Failure) and error.code == ExitCode.ENVIRONMENT:
+        return error
     advice = "see nvidia-smi and the kernel's log (dmesg), and start again"
     return Failure(f"the GPU failed while {doing}: {error}; {advice}", ExitCode.ENVIRONMENT)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgedeblur import Failure
-from runtime.cuda import cuda_failure, import_pycuda, is_broken, primary_context
+from runtime.cuda import cuda_failure, gpu_failure, import_pycuda, is_broken, primary_context
 from runtime.driver_call import DriverError
 from runtime.engine_context import EngineContext
 from runtime.engine_file import EngineFile
@@ -68,7 +68,7 @@ def _serve(driver: Any, file: EngineFile, graphs: bool, exchange: Exchange[Ready
             error = caught
         if is_broken(driver):
             work.abandon()
-            return error
+            return gpu_failure(error, work.doing) if isinstance(error, Failure) else error
         try:
             work.close()
         except (driver.Error, DriverError) as caught:  # broken by what was still under way

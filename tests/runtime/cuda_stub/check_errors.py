@@ -98,6 +98,16 @@ def test_a_lost_device_is_told_and_ends_nothing_else(make_engine: MakeEngine, fu
     driver.reset()  # nothing can be freed in a broken context: it goes with the process
 
 
+def test_a_device_that_is_lost_inside_tensorrt_is_not_the_engines_fault(make_engine: MakeEngine) -> None:
+    session = TensorRTSession(make_engine(), graphs=False)
+    driver.fail("cuLaunchHostFunc", 1, ILLEGAL_ADDRESS)
+    with pytest.raises(Failure, match=r"the GPU failed while starting a frame: engine .*enqueue failed") as caught:
+        session.infer(frames(1)[0])
+    assert caught.value.code == ExitCode.ENVIRONMENT
+    session.close()
+    driver.reset()
+
+
 def test_a_device_that_is_lost_while_it_is_closed(make_engine: MakeEngine) -> None:
     session = TensorRTSession(make_engine())
     driver.fail("cuStreamSynchronize", 2, ILLEGAL_ADDRESS)

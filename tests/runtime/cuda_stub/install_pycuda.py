@@ -9,7 +9,6 @@ it cannot be had: the tests that need it are then skipped, and say so.
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import subprocess
 import sys
@@ -24,7 +23,12 @@ from tests.runtime.cuda_stub.build import build_stub
 
 VERSION = "2026.1"
 HEADERS = "nvidia-cuda-runtime-cu12==12.6.77"  # the toolkit of JetPack 6; asks less of a driver than later ones
-SETTINGS = "CUDA_ENABLE_CURAND = False\nCUDA_ENABLE_GL = False\n"
+SETTINGS = """CUDA_ROOT = {folder!r}
+CUDA_INC_DIR = [{headers!r}]
+CUDADRV_LIB_DIR = [{stub!r}]
+CUDA_ENABLE_CURAND = False
+CUDA_ENABLE_GL = False
+"""
 PROFILER_HEADER = """#include <cuda.h>
 typedef enum { CU_OUT_KEY_VALUE_PAIR, CU_OUT_CSV } CUoutput_mode;
 CUresult cuProfilerInitialize(const char *, const char *, CUoutput_mode);
@@ -50,22 +54,13 @@ def main() -> None:
 def _build(folder: Path, cache: Path) -> None:
     print(f"building PyCUDA {VERSION} (a minute or two, once)", file=sys.stderr, flush=True)
     headers = _headers(folder)
-    build_stub(folder / "stub")
-    _pip(
-        "download",
-        "--no-deps",
-        "--no-binary",
-        "pycuda",
-        "-d",
-        str(folder),
-        f"pycuda=={VERSION}",
-    )
+    stub = build_stub(folder / "stub").parent
+    _pip("download", "--no-deps", "--no-binary", "pycuda", "-d", str(folder), f"pycuda=={VERSION}")
     subprocess.run(["tar", "-xzf", f"pycuda-{VERSION}.tar.gz"], cwd=folder, check=True)
     source = folder / f"pycuda-{VERSION}"
-    (source / "siteconf.py").write_text(f"CUDA_INC_DIR = [{str(headers)!r}]\n{SETTINGS}")
-    # -O0: it is compiled to be tested with, not to be fast.
-    environment = {**os.environ, "LIBRARY_PATH": str(folder / "stub"), "CC": "gcc -O0", "CFLAGS": "-O0 -g0"}
-    _pip("wheel", "--no-deps", "-w", str(cache), str(source), environment=environment)
+    settings = SETTINGS.format(folder=str(folder), headers=str(headers), stub=str(stub))
+    (source / "siteconf.py").write_text(settings)
+    _pip("wheel", "--no-deps", "-w", str(cache), str(source))
 
 
 def _headers(folder: Path) -> Path:
@@ -80,9 +75,9 @@ def _headers(folder: Path) -> Path:
     return found
 
 
-def _pip(*words: str, environment: dict[str, str] | None = None) -> None:
+def _pip(*words: str) -> None:
     command = [sys.executable, "-m", "pip", *words[:1], "--quiet", "--disable-pip-version-check", *words[1:]]
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":
