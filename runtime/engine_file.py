@@ -80,7 +80,8 @@ class EngineFile:
     def _beside(self, field: str, key: str) -> Path | None:
         entry = (self.sidecar or {}).get(field)
         name = entry.get(key) if isinstance(entry, Mapping) else None
-        return self.path.parent / name if isinstance(name, str) else None
+        # The builder's paths start at the folder's real place.
+        return (self.path.parent.resolve() / name).resolve() if isinstance(name, str) else None
 
 
 def sidecar_path(engine: Path) -> Path:

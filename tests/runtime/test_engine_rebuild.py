@@ -1,0 +1,88 @@
+"""An engine that was really built, by TensorRT-RTX on the CPU, and is really built again where it does not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgedeblur import ExitCode, Failure, main
+from runtime.engine_check import Machine
+from runtime.engine_file import read_engine
+from runtime.engine_rebuild import usable_engine
+from runtime.gpu import Gpu, find_gpu, find_platform
+
+trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed (pip install -e '.[engines]')")
+MODEL = Path(__file__).parents[2] / "runtime" / "weights" / "edge-n.onnx"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An engine of edge-n for 64x96, for no GPU in particular, with its sidecar."""
+    folder = tmp_path_factory.mktemp("engines")
+    assert main(["build", str(MODEL), "--size", "64x96", "--toolkit", "tensorrt_rtx", "--engine-dir", str(folder)]) == 0
+    return next(folder.glob("edge-n/*.engine"))
+
+
+@pytest.fixture
+def engine(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, on a machine with a GPU that it is for."""
+    machine = Machine(trt.__version__, Gpu("RTX", 89, False), find_platform())
+    monkeypatch.setattr("runtime.engine_rebuild.this_machine", lambda toolkit: machine)
+    folder = tmp_path / "edge-n"
+    folder.mkdir()
+    sidecar = json.loads(built.with_suffix(".json").read_text())
+    sidecar["onnx"]["path"] = str(MODEL)
+    (folder / built.name).write_bytes(built.read_bytes())
+    (folder / built.name).with_suffix(".json").write_text(json.dumps(sidecar))
+    return folder / built.name
+
+
+def test_the_builders_sidecar_is_what_is_read(built: Path) -> None:
+    engine = read_engine(built)
+    assert engine.toolkit == "tensorrt_rtx"
+    assert engine.onnx == MODEL.resolve()
+    assert engine.plugin is None
+    assert engine.model["preset"] == "edge-n"
+    assert engine.key_parts["precision"] == "fp16"
+    assert engine.hash_differences() == []
+
+
+def test_an_engine_that_fits_is_taken_as_it_is(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert usable_engine(engine, "auto", pytest.fail).path == engine
+
+
+@pytest.mark.parametrize("what", ["version", "plan"])
+def test_one_that_does_not_is_built_again(engine: Path, what: str) -> None:
+    if what == "plan":
+        engine.write_bytes(engine.read_bytes()[:-100])
+    else:
+        sidecar = json.loads(engine.with_suffix(".json").read_text())
+        sidecar["key_parts"]["toolkit_version"] = "1.6.1"
+        engine.with_suffix(".json").write_text(json.dumps(sidecar))
+    with pytest.raises(Failure, match=r"plan_sha256 is|toolkit_version is 1\.6\.1") as caught:
+        usable_engine(engine, "never", print)
+    assert caught.value.code == ExitCode.MODEL
+    notes: list[str] = []
+    again = usable_engine(engine, "auto", notes.append)
+    assert "Building it again: edgedeblur build" in notes[0]
+    assert again.hash_differences() == []
+    assert again.key_parts["toolkit_version"] == trt.__version__
+    assert again.path.parent == engine.parent
+
+
+def test_a_rebuild_that_fails_says_so_with_the_builds_code(engine: Path) -> None:
+    sidecar = json.loads(engine.with_suffix(".json").read_text())
+    sidecar["key_parts"]["toolkit_version"] = "1.6.1"
+    sidecar["rebuild"] = ["--size", "1x1"]
+    engine.with_suffix(".json").write_text(json.dumps(sidecar))
+    with pytest.raises(Failure, match="again failed, see above") as caught:
+        usable_engine(engine, "auto", print)
+    assert caught.value.code == ExitCode.USAGE
+
+
+@pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
+def test_without_a_gpu_the_machine_is_what_is_missing(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "test://96x64", "--frames", "3", "--model", str(built)]) == ExitCode.ENVIRONMENT
+    assert "engines run on an NVIDIA GPU and this machine shows none" in capsys.readouterr().err
