@@ -89,6 +89,7 @@ EDGE_HOST_DEVICE float output_value(
     float sum = tensors.bias == nullptr ? 0.0f : static_cast<float>(static_cast<const T*>(tensors.bias)[out_channel]);
     for (int tap = 0; tap < taps; ++tap) {
         Sample sample{};
+        float part = 0.0f;  // a tap's own sum: many short sums round less than a long one
         for (int inner = 0; inner < group_channels; ++inner) {
             const int channel = first + inner;
             if (inner == 0 || channel % sharing == 0)
@@ -100,8 +101,9 @@ EDGE_HOST_DEVICE float output_value(
                 if (sample.weight[corner] != 0.0f)
                     value += sample.weight[corner] * static_cast<float>(x[pixel * params.x_pitch + channel]);
             }
-            sum += value * static_cast<float>(weight[tap * group_channels + inner]);
+            part += value * static_cast<float>(weight[tap * group_channels + inner]);
         }
+        sum += part;
     }
     return activated(sum, params.activation);
 }

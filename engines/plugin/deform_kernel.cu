@@ -98,7 +98,7 @@ cudaError_t choose(
     if (params.out_pitch <= 64)
         return launch_by_size<__half, Shape<2, 8, 4, 1>, 2, Shape<2, 8, 2, 3>, 2>(params, tensors, device, stream);
     if (params.out_pitch <= 96) return launch_fused<__half, Shape<2, 12, 4, 1>, 2>(params, tensors, device, stream);
-    return launch_fused<__half, Shape<2, 16, 2, 1>, 4>(params, tensors, device, stream);
+    return launch_fused<__half, Shape<2, 16, 4, 1>, 2>(params, tensors, device, stream);
 }
 
 cudaError_t choose(
@@ -106,7 +106,7 @@ cudaError_t choose(
     if (device.major < 8) return launch_plain<float>(params, tensors, stream);  // no TF32
     if (params.out_pitch <= 32)
         return launch_by_size<float, Shape<1, 4, 4, 1>, 4, Shape<2, 4, 2, 3>, 2>(params, tensors, device, stream);
-    return launch_fused<float, Shape<1, 8, 4, 1>, 3>(params, tensors, device, stream);
+    return launch_fused<float, Shape<2, 8, 4, 1>, 2>(params, tensors, device, stream);
 }
 
 // Whether the fused kernel's 16-byte chunks and 32-bit places hold these tensors.

@@ -12,7 +12,7 @@ namespace edgedeblur {
 constexpr int WARP = 32;
 constexpr int SLAB_CHUNKS = 8;  // chunks of channels that are worked on at once: 128 bytes of a pixel
 
-// A block's rectangle of output pixels; those beyond the edge are computed as the last ones and not stored.
+// A block's rectangle of output pixels, S::TILE_WIDTH in a row.
 template <typename S>
 struct Tile {
     int image, top, left;
@@ -21,21 +21,33 @@ struct Tile {
         const int across = (params.output.width + S::TILE_WIDTH - 1) / S::TILE_WIDTH;
         top = index / across * S::TILE_HEIGHT, left = index % across * S::TILE_WIDTH;
     }
-    __device__ __forceinline__ int row(int pixel) const { return top + pixel / S::TILE_WIDTH; }
-    __device__ __forceinline__ int column(int pixel) const { return left + pixel % S::TILE_WIDTH; }
 };
 
+// Computes the samples of all taps for one offset group. A thread keeps to one pixel (those beyond the edge are computed
+// as the last ones) and takes every STRIDE-th tap. Not unrolled: it would take registers from the main loop.
 template <typename T, typename S>
 __device__ __forceinline__ void fill_table(
     const CornerTable<T, S::PIXELS>& table, const DeformParams& params, const DeformTensors& tensors, const Tile<S>& tile,
     int group, int taps, uint32_t pixel_pitch) {
+    constexpr int STRIDE = S::THREADS / S::PIXELS;
+    const int pixel = threadIdx.x % S::PIXELS, first_tap = threadIdx.x / S::PIXELS;
+    const int row = min(tile.top + pixel / S::TILE_WIDTH, params.output.height - 1);
+    const int column = min(tile.left + pixel % S::TILE_WIDTH, params.output.width - 1);
+    const int area = params.output.height * params.output.width;
+    const int64_t plane = (static_cast<int64_t>(tile.image) * params.offset_groups + group) * taps + first_tap;
+    const float* offset = tensors.offset + plane * area;
+    int64_t at = plane * area + row * params.output.width + column;  // in the mask; the offset has two planes a tap
+    const T* mask = static_cast<const T*>(tensors.mask);
+    const float columns = 1.0f / params.kernel.width;
 #pragma unroll 1
-    for (int index = threadIdx.x; index < taps * S::PIXELS; index += S::THREADS) {
-        const int tap = index / S::PIXELS, pixel = index % S::PIXELS;
-        const int row = min(tile.row(pixel), params.output.height - 1);
-        const int column = min(tile.column(pixel), params.output.width - 1);
-        const T* mask = static_cast<const T*>(tensors.mask);
-        table.set(index, tap_sample(params, tensors.offset, mask, tile.image, group, tap, row, column), pixel_pitch);
+    for (int tap = first_tap; tap < taps; tap += STRIDE) {
+        const int tap_y = static_cast<int>((tap + 0.5f) * columns), tap_x = tap - tap_y * params.kernel.width;
+        const float y = tap_position(row, params.stride.height, params.padding.height, tap_y, params.dilation.height);
+        const float x = tap_position(column, params.stride.width, params.padding.width, tap_x, params.dilation.width);
+        const float modulation = mask == nullptr ? 1.0f : static_cast<float>(mask[at]);
+        table.set(tap * S::PIXELS + pixel,
+                  sample_at(y + __ldg(offset + at), x + __ldg(offset + at + area), params.input, modulation), pixel_pitch);
+        at += STRIDE * static_cast<int64_t>(area), offset += STRIDE * static_cast<int64_t>(area);
     }
 }
 
@@ -111,42 +123,40 @@ __device__ __forceinline__ uint4 packed(const float (&value)[4], float) {
     return {__float_as_uint(value[0]), __float_as_uint(value[1]), __float_as_uint(value[2]), __float_as_uint(value[3])};
 }
 
-// Add the tap warps' sums of 16 pixels from `first_pixel` of the tile on. `worker` is one of WARP·TAP_WARPS.
+// Add the tap warps' sums of one row of the tile, whose first pixel's output is `out`, and the bias from first_channel on.
+// `worker` is one of WARP·TAP_WARPS.
 template <typename T, typename S>
-__device__ __forceinline__ void store_part(
-    const DeformParams& params, const DeformTensors& tensors, const float4* parts, int worker, const Tile<S>& tile,
-    int first_pixel, int first_channel) {
+__device__ __forceinline__ void store_row(
+    const DeformParams& params, const T* bias, const float4* parts, int worker, T* out, int pixels, int first_channel) {
     constexpr int CHUNKS = S::CHANNELS / CHUNK<T>;
-    const T* bias = static_cast<const T*>(tensors.bias);
 #pragma unroll 1
-    for (int place = worker; place < 16 * CHUNKS; place += WARP * S::TAP_WARPS) {
-        const int pixel = place / CHUNKS, inner = place % CHUNKS * CHUNK<T>, channel = first_channel + inner;
-        const int row = tile.row(first_pixel + pixel), column = tile.column(first_pixel + pixel);
-        if (row >= params.output.height || column >= params.output.width || channel >= params.out_pitch) continue;
+    for (int place = worker; place < S::TILE_WIDTH * CHUNKS; place += WARP * S::TAP_WARPS) {
+        const int pixel = place / CHUNKS, channel = place % CHUNKS * CHUNK<T>;
+        if (pixel >= pixels || first_channel + channel >= params.out_pitch) continue;
         float value[CHUNK<T>];
 #pragma unroll
         for (int index = 0; index < CHUNK<T>; ++index) {
-            const bool real = bias != nullptr && channel + index < params.out_channels;
-            value[index] = real ? static_cast<float>(bias[channel + index]) : 0.0f;
+            const int biased = first_channel + channel + index;
+            value[index] = bias != nullptr && biased < params.out_channels ? static_cast<float>(bias[biased]) : 0.0f;
         }
 #pragma unroll
         for (int part = 0; part < S::TAP_WARPS; ++part)
 #pragma unroll
             for (int four = 0; four < CHUNK<T> / 4; ++four) {
-                const float4 more = parts[part * S::PIXEL_WARPS * S::SUMS + (pixel * S::SUMS_PITCH + inner) / 4 + four];
+                const float4 more = parts[part * S::PIXEL_WARPS * S::SUMS + (pixel * S::SUMS_PITCH + channel) / 4 + four];
                 value[4 * four] += more.x;
                 value[4 * four + 1] += more.y;
                 value[4 * four + 2] += more.z;
                 value[4 * four + 3] += more.w;
             }
+        if (params.activation == DEFORM_RELU)
 #pragma unroll
-        for (int index = 0; index < CHUNK<T>; ++index) value[index] = activated(value[index], params.activation);
-        const int64_t at = (static_cast<int64_t>(tile.image) * params.output.height + row) * params.output.width + column;
-        *reinterpret_cast<uint4*>(static_cast<T*>(tensors.out) + at * params.out_pitch + channel) = packed(value, T());
+            for (int index = 0; index < CHUNK<T>; ++index) value[index] = activated(value[index], DEFORM_RELU);
+        *reinterpret_cast<uint4*>(out + pixel * params.out_pitch + channel) = packed(value, T());
     }
 }
 
-// Warps that share out the taps meet in shared memory, 16 pixels at a time; bias, activation and whole chunks follow.
+// Warps that share out the taps meet in shared memory, 16 pixels at a time; activation and whole chunks follow.
 template <typename T, typename S>
 __device__ __forceinline__ void store_sums(
     const Sums (&sums)[S::TILES][S::COLUMNS], const DeformParams& params, const DeformTensors& tensors, uint4* shared,
@@ -165,8 +175,12 @@ __device__ __forceinline__ void store_sums(
             reinterpret_cast<float2*>(mine + 8 * column + 8 * S::SUMS_PITCH)[0] = {s[2], s[3]};
         }
         __syncthreads();
-        store_part<T, S>(params, tensors, parts, tap_warp * WARP + lane, tile, pixel_warp * S::WARP_PIXELS + 16 * part,
-                         first_channel);
+        const int row = tile.top + pixel_warp * S::TILES + part;  // 16 pixels are a row of the tile
+        if (row >= params.output.height) continue;
+        const int64_t line = static_cast<int64_t>(tile.image) * params.output.height + row;
+        T* out = static_cast<T*>(tensors.out) + (line * params.output.width + tile.left) * params.out_pitch + first_channel;
+        store_row<T, S>(params, static_cast<const T*>(tensors.bias), parts, tap_warp * WARP + lane, out,
+                        params.output.width - tile.left, first_channel);
     }
 }
 

@@ -18,13 +18,13 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.gpu import engine_checks, session_checks, training_checks
+from tests.gpu import deform_checks, engine_checks, session_checks, training_checks
 from tests.gpu.machine import Measured, SkipCheck, device_name
 
 Check = Callable[[], Measured]
 CHECKS: list[Check] = [
     check
-    for module in (training_checks, engine_checks, session_checks)
+    for module in (deform_checks, session_checks, engine_checks, training_checks)
     for name, check in vars(module).items()
     if name.startswith("check_")
 ]
