@@ -109,7 +109,7 @@ def check_deform_memory_accesses() -> Measured:
 def check_deform_benchmark() -> Measured:
     """Microseconds of one call, by CUDA graphs, beside what else computes it and the dense convolution of its shape.
 
-    `of_bandwidth` and `of_tensor_cores`: the share of a measured device copy's bytes a second, each tensor counted once,
+    `of_bandwidth`, `of_tensor_cores`: the share of a measured device copy's bytes a second, each tensor counted once,
     and of a measured FP16 matrix product's operations a second.
     """
     torch = torch_on_gpu()
