@@ -15,11 +15,22 @@ from runtime.user_cache import user_cache
 
 
 def engines_for(gpu: Gpu, weights: Path, names: Sequence[str]) -> tuple[list[EngineFile], str]:
-    """Engines of the shipped weights `names` that can run on `gpu`, the newest first, and why there are none."""
+    """Engines of the shipped weights `names` that can run on `gpu`, the newest first; or why there are none."""
     if importlib.util.find_spec("pycuda") is None:
         return [], f"{gpu.name} is not used: PyCUDA is not installed"
-    found = [engine for path in _paths(weights, names) if (engine := _usable(path, names)) is not None]
-    return found, "" if found else f"{gpu.name} is not used: no engine for it (make one: edgedeblur build)"
+    found, against = [], "no engine for it is here; make one with edgedeblur build"
+    for path in _paths(weights, names):
+        try:
+            engine = read_engine(path)
+            reasons = _against(engine, names)
+        except Failure as failure:  # damaged, or its toolkit is not here: not one to take unasked
+            against = str(failure)
+            continue
+        if not reasons:
+            found.append(engine)
+        else:
+            against = f"{path.name}: {reasons}"
+    return found, "" if found else f"{gpu.name} is not used: {against}"
 
 
 def fits(engine: EngineFile, size: tuple[int, int]) -> bool:
@@ -38,21 +49,13 @@ def no_fit(engines: Sequence[EngineFile], size: tuple[int, int]) -> str:
 def _paths(weights: Path, names: Sequence[str]) -> list[Path]:
     folders = [place / name for place in (weights, user_cache() / "engines") for name in names]
     paths = [path for folder in folders for suffix in ENGINE_SUFFIXES for path in folder.glob(f"*{suffix}")]
-    return sorted(paths, key=_age, reverse=True)
+    return sorted((path for path in paths if path.is_file()), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _age(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _usable(path: Path, names: Sequence[str]) -> EngineFile | None:
-    try:
-        engine = read_engine(path)
-        if engine.sidecar is None or engine.model.get("preset") not in names or engine.hash_differences():
-            return None
-        return None if machine_differences(engine, this_machine(engine.toolkit)) else engine
-    except Failure:  # damaged, or its toolkit is not here: not one to take unasked
-        return None
+def _against(engine: EngineFile, names: Sequence[str]) -> str:
+    """What speaks against an engine; empty where nothing does."""
+    if engine.sidecar is None:
+        return "it has no sidecar"
+    if engine.model.get("preset") not in names:
+        return f"it is of the model {engine.model.get('preset')}"
+    return "; ".join(map(str, engine.hash_differences() or machine_differences(engine, this_machine(engine.toolkit))))

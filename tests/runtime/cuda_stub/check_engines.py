@@ -256,7 +256,7 @@ def test_auto_takes_an_engine_for_this_gpu(make_engine: MakeEngine, weights: Pat
 @pytest.mark.parametrize(
     ("parts", "size", "words"),
     [
-        ({"sm": ["75"]}, SIZE, "Stub GPU is not used: no engine for it"),
+        ({"sm": ["75"]}, SIZE, "Stub GPU is not used: half.engine: sm is 75, expected 89"),
         ({}, (720, 1280), "no engine here takes frames of 1280x720"),
     ],
 )
@@ -274,6 +274,19 @@ def test_auto_survives_an_engine_that_does_not_load(make_engine: MakeEngine, wei
     name, why = chosen()
     assert name == "OnnxSession"
     assert "was not taken: engine" in why
+
+
+def test_auto_without_an_engine_or_without_its_toolkit(
+    make_engine: MakeEngine, weights: Path, onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, why = chosen()
+    assert name == "OnnxSession"
+    assert "no engine for it is here; make one with edgedeblur build" in why
+    place(make_engine(), weights / "edge-n", onnx)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    name, why = chosen()
+    assert name == "OnnxSession"
+    assert "needs the Python package 'tensorrt', which is not installed" in why
 
 
 def test_auto_without_pycuda(
