@@ -51,21 +51,18 @@ def make_engine(job: Job, previous: Mapping[str, Any] | None = None) -> dict[str
     """
     fp16_psnr = _gate(job)
     built = _build(job, previous)
-    plugin = None if job.config.plugin is None else place_plugin(job.config.plugin, job.artefact.engine.parent)
+    plugin = None if job.config.plugin is None else plugin_beside(job.config.plugin, job.artefact.engine)
     sidecar = sidecar_of(built, job.parts, job.source, job.artefact, plugin, fp16_psnr)
     parity = _compare(job, built, sidecar)
     sidecar["quality"]["parity"] = None if parity is None else parity.as_json()
-    write_together({job.artefact.engine: built.plan, job.artefact.sidecar: sidecar_bytes(sidecar)})
+    library = {} if plugin is None or job.config.plugin is None else {plugin.path: job.config.plugin.path.read_bytes()}
+    write_together({**library, job.artefact.engine: built.plan, job.artefact.sidecar: sidecar_bytes(sidecar)})
     return sidecar
 
 
-def place_plugin(plugin: PluginLibrary, folder: Path) -> PluginLibrary:
-    """A copy in `folder`, named by its hash: the engine and what it needs can be moved together."""
-    path = folder / f"edgedeblur-plugin.{plugin.sha256[:12]}.so"
-    data = plugin.path.read_bytes()
-    if not path.is_file() or path.read_bytes() != data:
-        write_together({path: data})
-    return plugin._replace(path=path)
+def plugin_beside(plugin: PluginLibrary, engine: Path) -> PluginLibrary:
+    """The copy that lies beside `engine`, named by its hash: they can be moved together, and engines share it."""
+    return plugin._replace(path=engine.with_name(f"edgedeblur-plugin.{plugin.sha256[:12]}.so"))
 
 
 def _gate(job: Job) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +13,12 @@ import pytest
 
 import edgedeblur
 from edgedeblur import ExitCode, Failure
-from engines import deform_choice
+from engines import build, build_command, deform_choice, making
 from engines.artefact import Artefact, key_of, key_parts_of
 from engines.build import BuildConfig, BuiltEngine
 from engines.deform_choice import choose_deform
 from engines.existing import find_existing
-from engines.making import place_plugin
+from engines.making import plugin_beside
 from engines.plugin_library import PluginLibrary
 from engines.sidecar import Source, sidecar_bytes, sidecar_of
 from engines.sizes import fixed_size
@@ -26,6 +27,7 @@ from export.passes import apply_passes, passes_for
 from runtime.engine_file import read_engine
 from runtime.gpu import Gpu
 from tests.engines.frame_graph import frame_graph
+from tests.full_disk import full_disk
 
 SOURCE = Path("m.onnx")
 ORIN = Gpu("Orin", 87, True)
@@ -118,15 +120,29 @@ def library(tmp_path: Path) -> PluginLibrary:
     return PluginLibrary(path, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def test_the_library_lies_beside_the_engine(library: PluginLibrary, tmp_path: Path) -> None:
-    folder = tmp_path / "m"
-    folder.mkdir()
-    placed = place_plugin(library, folder)
-    assert placed.path == folder / f"edgedeblur-plugin.{library.sha256[:12]}.so"
-    assert placed.path.read_bytes() == library.path.read_bytes()
-    placed.path.write_bytes(b"harmed")
-    place_plugin(library, folder)
-    assert placed.path.read_bytes() == library.path.read_bytes(), "its name says what it must hold"
+def test_engine_and_library_are_written_together(
+    library: PluginLibrary, rtx: None, onnx_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT-RTX builds the Gather form here and is told that it was the plugin's: it takes none."""
+    words = ["build", str(onnx_file), "--size", "64x96", "--toolkit", "tensorrt_rtx", "--save-engine"]
+    engine = onnx_file.with_name("a.engine")
+    really = build.engine_from_onnx
+
+    def without_plugin(model: ir.Model, config: BuildConfig, *more: Any) -> BuiltEngine:
+        assert config.plugin == library
+        return really(model, dataclasses.replace(config, deform="gather", plugin=None), *more)
+
+    monkeypatch.setattr(build_command, "choose_deform", lambda *_: ("plugin", library))
+    monkeypatch.setattr(making, "engine_from_onnx", without_plugin)
+    before = set(onnx_file.parent.iterdir())
+    with full_disk(100_000):  # the library fits, the engine does not
+        assert edgedeblur.main([*words, str(engine)]) == ExitCode.ENVIRONMENT
+    assert set(onnx_file.parent.iterdir()) == before
+    assert edgedeblur.main([*words, str(engine)]) == 0
+    placed = engine.with_name(f"edgedeblur-plugin.{library.sha256[:12]}.so")
+    assert read_engine(engine).plugin == placed
+    assert placed.read_bytes() == library.path.read_bytes()
+    assert read_engine(engine).hash_differences() == []
 
 
 def test_engine_with_a_plugin(
@@ -139,7 +155,8 @@ def test_engine_with_a_plugin(
     assert key_of(parts) != key_of({**parts, "plugin_sha256": "12" * 32})
     artefact = Artefact(tmp_path / "m" / "m.engine")
     artefact.engine.parent.mkdir()
-    placed = place_plugin(library, artefact.engine.parent)
+    placed = plugin_beside(library, artefact.engine)
+    placed.path.write_bytes(library.path.read_bytes())
     built = BuiltEngine(b"ftrt plan", [], [], False, [], 1.0, 1, None)
     sidecar = sidecar_of(built, parts, Source(onnx_file, "00", {}, None, []), artefact, placed)
     assert sidecar["plugin"] == {"file": placed.path.name, "sha256": library.sha256}
