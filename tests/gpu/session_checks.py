@@ -39,11 +39,11 @@ def check_session_equals_onnx_runtime_on_tensorrt_rtx() -> Measured:
 
 def check_session_results_are_right_and_in_order() -> Measured:
     """PyTorch as the engine: every frame's result against PyTorch alone; results held across many others."""
-    torch = torch_on_gpu()
-    with _torch_session(SIZE) as (session, engine):
-        pictures = _pictures(24)
-        expected = [engine(torch.from_numpy(picture).cuda()).cpu().numpy() for picture in pictures]
-        assert np.abs(expected[0].astype(int) - pictures[0]).mean() > 1, "the stand-in must change the frame"
+    torch, engine = _torch_engine()
+    pictures = _pictures(24)
+    expected = [engine(torch.from_numpy(picture).cuda()).cpu().numpy() for picture in pictures]
+    assert np.abs(expected[0].astype(int) - pictures[0]).mean() > 1, "the stand-in must change the frame"
+    with _session(engine) as session:
         flying: deque[int] = deque()
         worst = 0
         kept = []
@@ -68,10 +68,10 @@ def check_session_throughput() -> Measured:
     The two take turns. Also the intervals between results, and what a session leaves of the GPU's memory untouched
     over many frames.
     """
-    torch = torch_on_gpu()
-    with _torch_session(SIZE) as (session, engine):
-        pictures = _pictures(8)
-        bare = _bare_loop(torch, engine, pictures)
+    torch, engine = _torch_engine()
+    pictures = _pictures(8)
+    bare = _bare_loop(torch, engine, pictures)  # first: it empties torch's cache, which the session's graph works in
+    with _session(engine) as session:
         _session_loop(session, pictures, 30)
         bare_s, session_s = [], []
         for _ in range(ROUNDS):
@@ -96,21 +96,21 @@ def check_session_throughput() -> Measured:
         "memory_grown_bytes": grown,
         "memory_frames": count,
     }
-    assert grown <= 0, f"{grown} bytes of GPU memory went over {count} frames"
-    assert how.endswith("CUDA graph"), f"the network was not recorded: {how}"
+    assert grown <= 0, f"GPU memory went away: {measured}"
+    assert how.endswith("CUDA graph"), f"the network was not recorded: {measured}"
     return measured
 
 
 def check_session_frame_age() -> Measured:
     """A camera of 60 frames/s through the pipeline: age of the frames beside the network's own time."""
-    torch_on_gpu()
+    _, engine = _torch_engine()
     from runtime.frame import now_ns
     from runtime.pipeline import Pipeline, PipelineOptions
     from runtime.sinks import NullSink
     from runtime.stop import Stop
     from runtime.timing import Timing
 
-    with _torch_session(SIZE) as (session, _):
+    with _session(engine) as session:
         timing = Timing(now_ns())
         source = _Camera(_pictures(8), PACED_FRAMES)
         pipeline = Pipeline(source, session, [NullSink()], timing, PipelineOptions(latest=True))
@@ -122,15 +122,16 @@ def check_session_frame_age() -> Measured:
     age_p50, age_p99 = (float(np.percentile(ages, percent, method="inverted_cdf")) for percent in (50, 99))
     compute = float(rows["compute"]["p50"])
     over = age_p50 - compute
-    if compute < 1000 / FPS - 3:  # else the GPU cannot keep up and frames wait for it
-        assert over <= 2, f"frames are {over:.2f} ms older than the network takes"
-    return {
+    measured = {
         **shown,
         "age_p99_ms": round(age_p99, 3),
         "age_p99_to_p50": round(age_p99 / age_p50, 4),
         "age_over_compute_ms": round(over, 3),
         "drops": pipeline.drops(),
     }
+    if compute < 1000 / FPS - 3:  # else the GPU cannot keep up and frames wait for it
+        assert over <= 2, f"frames are {over:.2f} ms older than the network takes: {measured}"
+    return measured
 
 
 class _Camera:
@@ -164,23 +165,28 @@ class _Camera:
         pass
 
 
-@contextlib.contextmanager
-def _torch_session(size: tuple[int, int]) -> Iterator[tuple[Any, Any]]:
-    """A session whose engine is PyTorch, and that engine. Raises: SkipCheck without PyCUDA."""
-    imported("pycuda.driver")
+def _torch_engine() -> tuple[Any, Any]:
+    """torch, and PyTorch as an engine. Raises: SkipCheck without PyCUDA."""
     torch = torch_on_gpu()
+    imported("pycuda.driver")
+    from tests.gpu.torch_engine import TorchEngine
+
+    return torch, TorchEngine(torch, PRESET, SIZE)
+
+
+@contextlib.contextmanager
+def _session(engine: Any) -> Iterator[Any]:
+    """A session on the real driver whose engine is `engine`, which nobody else may run meanwhile."""
     from runtime.engine_file import read_engine
     from runtime.tensorrt_session import TensorRTSession
-    from tests.gpu.torch_engine import TorchEngine, stand_in_for_tensorrt
+    from tests.gpu.torch_engine import stand_in_for_tensorrt
 
-    engine = TorchEngine(torch, PRESET, size)
     with (
         tempfile.TemporaryDirectory() as folder,
         stand_in_for_tensorrt(engine, Path(folder)) as path,
         contextlib.closing(TensorRTSession(read_engine(path))) as session,
     ):
-        yield session, engine
-    torch.cuda.empty_cache()
+        yield session
 
 
 def _pictures(count: int) -> list[Any]:
