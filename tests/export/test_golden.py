@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime
 import pytest
 
@@ -16,7 +17,9 @@ import edgedeblur
 from edgedeblur import ExitCode, Failure
 from export.golden import SIZES, golden_pairs
 from export.passes.golden_file import golden_bytes, golden_path, read_golden
+from export.passes.model_file import save_model
 from tests.conftest import random_network
+from tests.engines.frame_graph import frame_graph
 from tests.full_disk import full_disk
 
 Paths = Callable[[str], Path]
@@ -45,28 +48,28 @@ def test_the_same_network_gives_the_same_bytes() -> None:
     assert first != golden_bytes(b"another", golden_pairs(random_network("edge-n")))
 
 
-def test_a_size_of_ones_own(checkpoint: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = tmp_path / "m.onnx"
-    words = ["export", str(checkpoint("edge-n")), "-o", str(output), "--golden"]
-    assert edgedeblur.main([*words, "90"]) == ExitCode.USAGE
-    assert "--golden is '90'" in capsys.readouterr().err
-    assert edgedeblur.main([*words, "90x128"]) == 0
-    assert read(output)[-1][0].shape == (90, 128, 3)
-
-
-def test_nothing_is_written_over(checkpoint: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_size_of_ones_own_and_nothing_written_over(
+    checkpoint: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     golden = tmp_path / "m.golden.npz"
     golden.write_text("mine")
-    words = ["export", str(checkpoint("edge-n")), "-o", str(tmp_path / "m.onnx")]
-    assert edgedeblur.main(words) == ExitCode.USAGE
+    words = ["export", str(checkpoint("edge-n")), "-o", str(tmp_path / "m.onnx"), "--golden"]
+    assert edgedeblur.main([*words, "90x128"]) == ExitCode.USAGE
     assert "m.golden.npz is there already" in capsys.readouterr().err
     assert golden.read_text() == "mine"
-    assert edgedeblur.main([*words, "--force"]) == 0
-    assert read(tmp_path / "m.onnx")
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with full_disk(100_000):
-        assert edgedeblur.main([*words, "--force"]) == ExitCode.ENVIRONMENT
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before, "both files or none"
+    assert edgedeblur.main([*words, "90", "--force"]) == ExitCode.USAGE
+    assert "--golden is '90'" in capsys.readouterr().err
+    assert edgedeblur.main([*words, "90x128", "--force"]) == 0
+    assert read(tmp_path / "m.onnx")[-1][0].shape == (90, 128, 3)
+
+
+def test_both_files_or_none(tmp_path: Path) -> None:
+    def large(_: bytes) -> dict[Path, bytes]:
+        return {tmp_path / "m.golden.npz": bytes(1_000_000)}
+
+    with full_disk(500_000), pytest.raises(Failure, match=r"m\.golden\.npz cannot be written"):
+        save_model(ir.from_proto(frame_graph()), tmp_path / "m.onnx", large)
+    assert list(tmp_path.iterdir()) == []
 
 
 def saved(**arrays: np.ndarray) -> bytes:
