@@ -91,4 +91,5 @@ class TensorRTSession:
 
 def _end(exchange: Exchange[Ready], thread: threading.Thread) -> None:
     exchange.close()
-    thread.join(GPU_PATIENCE_S)
+    if thread is not threading.current_thread():  # where the garbage collector may find a session, too
+        thread.join(GPU_PATIENCE_S)
