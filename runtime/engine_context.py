@@ -14,6 +14,13 @@ from runtime.size_range import Size, SizeRange
 from runtime.toolkit import import_toolkit, load_plugin
 
 INPUT, OUTPUT = "frame", "sharp"
+NO_MEMORY = "GPU memory ran out: close other programs that use the GPU (see nvidia-smi)"
+# What TensorRT says when the engine is not to blame, and what to do then.
+CAUSES = (
+    ("out of memory", ExitCode.MEMORY, NO_MEMORY),
+    ("cudaerrormemoryallocation", ExitCode.MEMORY, NO_MEMORY),
+    ("driver version is insufficient", ExitCode.ENVIRONMENT, "update the NVIDIA driver, or make it visible here"),
+)
 
 
 class EngineContext:
@@ -95,13 +102,11 @@ class EngineContext:
     def _failure(self, what: str, advice: str) -> Failure:
         said = "; ".join(self._messages.errors[-3:]) or "TensorRT gives no reason"
         self._messages.errors.clear()
-        if "out of memory" in said.lower() or "cudaerrormemoryallocation" in said.lower():
-            return Failure(
-                f"GPU memory ran out: engine '{self._path}' {what} ({said}); close other programs that use the GPU "
-                "(see nvidia-smi)",
-                ExitCode.MEMORY,
-            )
-        return Failure(f"engine '{self._path}' {what}: {said}; {advice}", ExitCode.MODEL)
+        code = ExitCode.MODEL
+        for words, cause, cause_advice in CAUSES:
+            if words in said.lower():
+                code, advice = cause, cause_advice
+        return Failure(f"engine '{self._path}' {what}: {said}; {advice}", code)
 
 
 class _Messages:

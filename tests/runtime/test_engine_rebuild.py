@@ -9,6 +9,7 @@ import pytest
 
 from edgedeblur import ExitCode, Failure, main
 from runtime.engine_check import Machine
+from runtime.engine_context import EngineContext
 from runtime.engine_file import read_engine
 from runtime.engine_rebuild import usable_engine
 from runtime.gpu import Gpu, find_gpu, find_platform
@@ -80,6 +81,15 @@ def test_a_rebuild_that_fails_says_so_with_the_builds_code(engine: Path) -> None
     with pytest.raises(Failure, match="again failed, see above") as caught:
         usable_engine(engine, "auto", print)
     assert caught.value.code == ExitCode.USAGE
+
+
+@pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")
+def test_what_the_real_toolkit_says_is_told(built: Path) -> None:
+    with pytest.raises(
+        Failure, match=r"cannot be loaded: .*driver version is insufficient.*update the NVIDIA driver"
+    ) as (caught):
+        EngineContext(read_engine(built))
+    assert caught.value.code == ExitCode.ENVIRONMENT
 
 
 @pytest.mark.skipif(find_gpu() is not None, reason="this machine has a GPU")

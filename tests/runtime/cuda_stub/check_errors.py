@@ -131,6 +131,18 @@ def test_an_engine_that_refuses_a_frame(make_engine: MakeEngine) -> None:
     assert caught.value.code == ExitCode.MODEL
 
 
+def test_tensorrt_that_runs_out_of_memory(
+    make_engine: MakeEngine, toolkit: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(engine: Any, *_: Any) -> None:
+        engine._logger.log(toolkit.ILogger.Severity.ERROR, "Requested amount of GPU memory: Out of memory")
+
+    monkeypatch.setattr(toolkit.ICudaEngine, "create_execution_context", refuse)
+    with pytest.raises(Failure, match=r"gives no execution context: .*GPU memory ran out") as caught:
+        TensorRTSession(make_engine())
+    assert caught.value.code == ExitCode.MEMORY
+
+
 @pytest.mark.parametrize(
     ("wrong", "found"),
     [({"names": ["image", "sharp"]}, "image"), ({"type": "FLOAT"}, "FLOAT"), ({"names": ["frame"]}, "frame")],
