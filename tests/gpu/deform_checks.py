@@ -8,7 +8,6 @@ import hashlib
 import math
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.gpu.machine import Measured, SkipCheck, graph_ms, imported, torch_on_
 SIZES = ((90, 160), (180, 320), (360, 640))
 CHANNELS = (32, 64, 128)
 SANITIZER = "compute-sanitizer"
+SANITIZER_S = 60
 
 
 def check_deform_kernels_are_right() -> Measured:
@@ -85,27 +85,6 @@ def check_deform_positions_that_are_nowhere() -> Measured:
     return {}
 
 
-def check_deform_memory_accesses() -> Measured:
-    """compute-sanitizer finds nothing: memcheck, racecheck and initcheck over all cases, in a process of its own."""
-    torch_on_gpu()
-    library()
-    if shutil.which(SANITIZER) is None:
-        raise SkipCheck(f"{SANITIZER} is not on the PATH; it comes with the CUDA toolkit")
-    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-    program += "from tests.gpu.deform_checks import launch_everything; launch_everything()"
-    said: Measured = {}
-    for tool in ("memcheck", "racecheck", "initcheck"):
-        # Only our kernels: torch's own are not judged here, and racecheck is slow.
-        command = [SANITIZER, "--tool", tool, "--kernel-name", "kernel_substring=edgedeblur", "--error-exitcode", "9"]
-        done = subprocess.run([*command, sys.executable, "-c", program], capture_output=True, text=True, timeout=200)
-        last = (done.stdout + done.stderr).strip().splitlines()[-3:]
-        if "not supported" in " ".join(last).lower():
-            raise SkipCheck(f"{SANITIZER} does not work here: {last}")
-        assert done.returncode == 0, f"{tool}: {last}"
-        said[tool] = last[-1].strip("= ")
-    return said
-
-
 def check_deform_benchmark() -> Measured:
     """Microseconds of one call, by CUDA graphs, beside what else computes it and the dense convolution of its shape.
 
@@ -123,37 +102,72 @@ def check_deform_benchmark() -> Measured:
     return {"copy_tb_per_s": copy_rate / 1e12, "product_tflop_per_s": product_rate / 1e12, "us": rows}
 
 
-def launch_everything() -> None:
-    """All cases in both precisions, once: what the sanitizer watches."""
-    torch = torch_on_gpu()
-    for dtype in (torch.float32, torch.float16):
+def check_deform_memory_accesses() -> Measured:
+    """compute-sanitizer finds nothing over all cases in both precisions, on buffers of exactly their size.
+
+    memcheck: accesses outside; racecheck: shared memory; initcheck: reads of what nobody wrote, of the output too.
+    """
+    torch_on_gpu()
+    if shutil.which(SANITIZER) is None:
+        raise SkipCheck(f"{SANITIZER} is not on the PATH; it comes with the CUDA toolkit")
+    said: Measured = {}
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "launch_cases"
+        sources = [str(Path(__file__).parent / "launch_cases.cu"), str(FOLDER / "deform_kernel.cu")]
+        _compile([*sources, "-I", str(FOLDER), "-lineinfo"], program)
+        for tool in ("memcheck", "racecheck", "initcheck"):
+            command = [SANITIZER, "--tool", tool, "--error-exitcode", "9", str(program), *case_words()]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=SANITIZER_S)
+            except subprocess.TimeoutExpired:
+                raise SkipCheck(f"{SANITIZER} --tool {tool} was stopped after {SANITIZER_S} s; done: {said}") from None
+            last = (done.stdout + done.stderr).strip().splitlines()[-3:]
+            if "not supported" in " ".join(last).lower():
+                raise SkipCheck(f"{SANITIZER} does not work here: {last}")
+            assert done.returncode == 0, f"{tool}: {last}"
+            said[tool] = last[-1].strip("= ")
+    return said
+
+
+def case_words() -> list[str]:
+    """All cases in both precisions as launch_cases.cu takes them, channels padded to 16 bytes."""
+    words: list[str] = []
+    for kind, unit in ((FP32, 4), (FP16, 8)):
         for case in CASES:
-            _Launch(torch, case, problem(torch, case, seed=1, device="cuda"), dtype)()
-    torch.cuda.synchronize()
+            x_pitch, out_pitch = (-(-channels // unit) * unit for channels in (case.channels, case.out_channels))
+            words.append(str(kind))
+            words += [str(number) for number in memoryview(case.params(x_pitch, out_pitch)).cast("B").cast("i")]
+    return words
 
 
 @functools.cache
 def library() -> Any:
     """The kernels, compiled for this GPU. Raises SkipCheck where nvcc is missing."""
-    torch = torch_on_gpu()
-    major, minor = torch.cuda.get_device_capability()
-    built = Path(tempfile.gettempdir()) / f"edge_deform_{major}{minor}.{hash_of_sources()}.so"
+    built = Path(tempfile.gettempdir()) / f"edge_deform_{_architecture()}.{_hash_of_sources()}.so"
     if not built.exists():
-        try:
-            nvcc = find_nvcc()
-        except Failure as failure:
-            raise SkipCheck(str(failure)) from failure
-        options = ["-O3", "-std=c++17", f"-arch=sm_{major}{minor}", "--shared", "-Xcompiler", "-fPIC"]
-        with tempfile.TemporaryDirectory() as folder:
-            fresh = Path(folder) / built.name
-            nvcc.run([*options, str(FOLDER / "deform_kernel.cu"), "-o", str(fresh)])
-            shutil.copy(fresh, built)
+        _compile([str(FOLDER / "deform_kernel.cu"), "--shared", "-Xcompiler", "-fPIC"], built)
     loaded = ctypes.CDLL(str(built))
     loaded.edge_deform_conv2d_cuda.argtypes = [ctypes.c_int, *[ctypes.c_void_p] * 3]
     return loaded
 
 
-def hash_of_sources() -> str:
+def _compile(options: list[str], target: Path) -> None:
+    """With nvcc, for this GPU only. Raises SkipCheck where nvcc is missing."""
+    try:
+        nvcc = find_nvcc()
+    except Failure as failure:
+        raise SkipCheck(str(failure)) from failure
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / target.name
+        nvcc.run(["-O3", "-std=c++17", f"-arch={_architecture()}", *options, "-o", str(fresh)])
+        shutil.copy(fresh, target)
+
+
+def _architecture() -> str:
+    return "sm_{}{}".format(*torch_on_gpu().cuda.get_device_capability())
+
+
+def _hash_of_sources() -> str:
     sources = sorted(path for path in FOLDER.iterdir() if path.suffix in (".h", ".cu", ".cuh"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
@@ -162,7 +176,7 @@ class _Launch:
     """One problem on the GPU in `dtype`, laid out as the kernel takes it; calling it gives (N, M, OH, OW)."""
 
     def __init__(self, torch: Any, case: Case, values: dict[str, Any], dtype: Any) -> None:
-        unit = 16 // torch.empty(0, dtype=dtype).element_size()
+        unit: int = 16 // torch.empty(0, dtype=dtype).element_size()
 
         def pitch(channels: int) -> int:
             return -(-channels // unit) * unit
@@ -206,7 +220,10 @@ def _errors(torch: Any, case: Case, dtype: Any) -> tuple[float, float]:
 
 
 def _plain_torch(case: Case, values: dict[str, Any]) -> Any:
+    """The reference in plain torch operations; FP32 is FP32, not the TF32 that cuDNN takes by default."""
     from training.deform import deform_conv2d
+
+    torch_on_gpu().backends.cudnn.allow_tf32 = False
 
     x, offset, mask, weight, bias = (values[name] for name in ("x", "offset", "mask", "weight", "bias"))
     return deform_conv2d(x, offset, mask, weight, bias, case.stride, case.padding, case.dilation, case.groups)
@@ -218,6 +235,8 @@ def _benchmark_case(channels: int, size: tuple[int, int]) -> Case:
 
 def _benchmark_row(torch: Any, case: Case, copy_rate: float, product_rate: float) -> Measured:
     vision = imported("torchvision")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
     values = problem(torch, case, seed=9, device="cuda")
     row: Measured = {}
     for name, dtype in (("fp16", torch.float16), ("fp32", torch.float32)):
