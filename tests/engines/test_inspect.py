@@ -125,14 +125,14 @@ def test_folder(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -
     assert "is a folder" in err
 
 
-def test_the_toolkits_own_program(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_toolkits_own_program(engine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The plan is the plain plan, so trtexec loads it; a range of sizes and a plugin are said on its command line."""
     assert json.loads(inspect(capsys, engine, "--json")[1])["trtexec"] == f"tensorrt_rtx --loadEngine={engine}"
     sidecar = {"schema": "edgedeblur.engine/2", "plugin": {"file": "p lib.so", "sha256": "00"}}
     sizes = {"min_size": [32, 48], "size": [64, 96], "max_size": [128, 192]}
-    file = EngineFile(Path("e/m.engine"), b"ftrt", "tensorrt", {**sidecar, "key_parts": sizes})
+    file = EngineFile(tmp_path / "m.engine", b"ftrt", "tensorrt", {**sidecar, "key_parts": sizes})
     assert trtexec_command(file) == (
-        "trtexec --loadEngine=e/m.engine '--dynamicPlugins=e/p lib.so' --shapes=frame:64x96x3"
+        f"trtexec --loadEngine={tmp_path}/m.engine '--dynamicPlugins={tmp_path}/p lib.so' --shapes=frame:64x96x3"
     )
 
 
