@@ -22,7 +22,7 @@ VERBS = {
     "presets": ("training.presets_command", "list the networks of the family with their parameters and MACs"),
     "export": ("export.export_command", "turn a checkpoint into ONNX and prove that it computes the same"),
     "calibrate": ("calibration.calibrate_command", "make an INT8 graph from frames and refuse it if it loses quality"),
-    "build": ("engines.build_command", "build a TensorRT or TensorRT-RTX engine for one frame size"),
+    "build": ("engines.build_command", "build a TensorRT or TensorRT-RTX engine for one frame size or a range"),
     "inspect": ("engines.inspect_command", "print what an engine is, how it was built and its layers"),
     "run": ("runtime.run_command", "camera, video or pictures in, sharp frames out"),
     "profile": ("runtime.profile_command", "measure the pipeline against a bare loop around the model"),

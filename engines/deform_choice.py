@@ -39,6 +39,12 @@ def choose_deform(
     missing = _no_plugins(toolkit)
     if missing is not None and (wanted == "plugin" or named is not None):
         raise Failure(f"{missing}; use --deform gather and a file with DeformConv, without --plugins")
+    if found == "gather" and asked == "auto" and missing is None:
+        print(
+            f"building without our plugin: {source} has its deformable convolutions as standard operators already; give "
+            "build what export, or calibrate with --deform native, writes",
+            file=sys.stderr,
+        )
     if wanted == "gather" or missing is not None or not (found == "plugin" or any(deform_nodes(model))):
         return "gather", None
     return _plugin_or_gather(named, toolkit, may_fall_back=wanted == "auto" and named is None)

@@ -69,6 +69,14 @@ def test_the_plugin_where_it_is_to_be_had(compiler: None) -> None:
     assert choose("auto", form="gather") == ("gather", None), "what is lowered needs no plugin"
 
 
+def test_a_lowered_file_that_could_have_had_the_plugin(compiler: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """What calibrate writes by default is lowered: users of the plugin are told what to do."""
+    assert choose("auto", form="gather") == ("gather", None)
+    assert "calibrate with --deform native" in capsys.readouterr().err
+    assert choose("gather", form="gather") == choose("auto", RTX, form="gather") == ("gather", None)
+    assert capsys.readouterr().err == ""
+
+
 def test_auto_says_in_one_line_why_it_is_not_the_plugin(no_compiler: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert choose("auto") == ("gather", None)
     said = capsys.readouterr().err
