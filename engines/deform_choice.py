@@ -41,8 +41,8 @@ def choose_deform(
         raise Failure(f"{missing}; use --deform gather and a file with DeformConv, without --plugins")
     if found == "gather" and asked == "auto" and missing is None:
         print(
-            f"building without our plugin: {source} has its deformable convolutions as standard operators already; give "
-            "build what export, or calibrate with --deform native, writes",
+            f"building without our plugin: {source} has its deformable convolutions as standard operators already; "
+            "give build what export, or calibrate with --deform native, writes",
             file=sys.stderr,
         )
     if wanted == "gather" or missing is not None or not (found == "plugin" or any(deform_nodes(model))):
