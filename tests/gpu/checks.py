@@ -20,6 +20,7 @@ if __name__ == "__main__":
 
 from tests.gpu import deform_checks, engine_checks, session_checks, training_checks
 from tests.gpu.machine import Measured, SkipCheck, device_name
+from tests.gpu.table import tables
 
 Check = Callable[[], Measured]
 CHECKS: list[Check] = [
@@ -31,7 +32,7 @@ CHECKS: list[Check] = [
 
 
 def main(words: list[str]) -> int:
-    """Run the checks; results go to $OUT/gpu.json, or build/gpu.json without it. Exit 1 when one failed."""
+    """Run the checks; writes gpu.json and gpu.md, its table, to $OUT, or build/ without it. Exit 1 when one failed."""
     wanted = [check for check in CHECKS if not words or any(word in check.__name__ for word in words)]
     folder = Path(os.environ.get("OUT", "build"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,7 @@ def main(words: list[str]) -> int:
         report["checks"][check.__name__] = _outcome(check)
         (folder / "gpu.json").write_text(json.dumps(report, indent=2))  # what a time limit cuts short is kept
         print(check.__name__, json.dumps(report["checks"][check.__name__], indent=2), flush=True)
+    (folder / "gpu.md").write_text(tables(report))
     return int(any(result["outcome"] == "failed" for result in report["checks"].values()))
 
 
