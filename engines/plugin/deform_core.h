@@ -116,12 +116,22 @@ inline bool countable(DeformPair size) {  // pixels of one image are counted in 
     return (static_cast<int64_t>(size.height) + 2) * (static_cast<int64_t>(size.width) + 2) < INT32_MAX;
 }
 
+// Whether taps' positions along one axis are counted in 32 bits, before the offset is added.
+inline bool reachable(int output, int stride, int padding, int kernel, int dilation) {
+    return static_cast<int64_t>(output) * stride + padding + static_cast<int64_t>(kernel) * dilation < INT32_MAX;
+}
+
 // Whether the sizes make sense together; the pointers are the caller's to check.
 inline bool valid(const DeformParams& params) {
     return params.batch > 0 && params.channels > 0 && params.out_channels > 0 && params.x_pitch >= params.channels &&
            params.out_pitch >= params.out_channels && at_least(1, params.input) && at_least(1, params.output) &&
            at_least(1, params.kernel) && at_least(1, params.stride) && at_least(0, params.padding) &&
            at_least(1, params.dilation) && countable(params.input) && countable(params.output) &&
+           countable(params.kernel) &&
+           reachable(params.output.height, params.stride.height, params.padding.height, params.kernel.height,
+                     params.dilation.height) &&
+           reachable(params.output.width, params.stride.width, params.padding.width, params.kernel.width,
+                     params.dilation.width) &&
            divides(params.groups, params.channels) && divides(params.groups, params.out_channels) &&
            divides(params.offset_groups, params.channels) &&
            (params.activation == DEFORM_LINEAR || params.activation == DEFORM_RELU);

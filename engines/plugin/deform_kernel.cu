@@ -33,7 +33,7 @@ cudaError_t launch_plain(const DeformParams& params, const DeformTensors& tensor
     const int64_t blocks = (values + PLAIN_THREADS - 1) / PLAIN_THREADS;
     if (blocks > INT32_MAX) return cudaErrorInvalidValue;
     plain_kernel<T><<<static_cast<unsigned>(blocks), PLAIN_THREADS, 0, stream>>>(params, tensors);
-    return cudaPeekAtLastError();
+    return cudaGetLastError();  // taken, not looked at: the next launch must not be told of this one's error
 }
 
 bool aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
@@ -63,14 +63,15 @@ int tiles_of(const DeformParams& params) {
 }
 
 template <typename T, typename S>
-int shared_bytes_of(const DeformParams& params) {
-    return 16 * S::SHARED + params.kernel.height * params.kernel.width * CornerTable<T, S::PIXELS>::BYTES;
+int64_t shared_bytes_of(const DeformParams& params) {
+    return 16 * S::SHARED + int64_t{CornerTable<T, S::PIXELS>::BYTES} * params.kernel.height * params.kernel.width;
 }
 
 template <typename T, typename S, int BLOCKS>
 cudaError_t launch_fused(const DeformParams& params, const DeformTensors& tensors, const Device& device, cudaStream_t stream) {
-    const int bytes = shared_bytes_of<T, S>(params);
-    if (bytes > device.shared_bytes) return launch_plain<T>(params, tensors, stream);  // kernels of 7x7 taps and more
+    const int64_t wanted = shared_bytes_of<T, S>(params);
+    if (wanted > device.shared_bytes) return launch_plain<T>(params, tensors, stream);  // kernels of 7x7 taps and more
+    const int bytes = static_cast<int>(wanted);
     const auto kernel = fused_kernel<T, S, BLOCKS>;
     if (bytes > 48 * 1024) {
         const cudaError_t error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
@@ -78,7 +79,7 @@ cudaError_t launch_fused(const DeformParams& params, const DeformTensors& tensor
     }
     const dim3 grid(tiles_of<S>(params), ceil_div(params.out_pitch, S::CHANNELS), params.batch);
     kernel<<<grid, S::THREADS, bytes, stream>>>(params, tensors);
-    return cudaPeekAtLastError();
+    return cudaGetLastError();
 }
 
 // `Large`, or `Small`, whose warps share out the taps, where Large would leave multiprocessors with one block or none.

@@ -113,9 +113,9 @@ void check_inputs(const DeformAttributes& to, const Dims* inputs, int32_t count)
         refuse(std::to_string(weight.d[0]) + " output channels in " + std::to_string(to.group) + " groups, " +
                std::to_string(channels) + " channels in " + std::to_string(to.offset_group) +
                " offset groups; expected groups of equal size");
-    const int64_t height =
-        output_size(x.d[2], to.padding[0] + to.padding[2], weight.d[1], to.dilation[0], to.stride[0]);
-    const int64_t width = output_size(x.d[3], to.padding[1] + to.padding[3], weight.d[2], to.dilation[1], to.stride[1]);
+    const int64_t down = int64_t{to.padding[0]} + to.padding[2], across = int64_t{to.padding[1]} + to.padding[3];
+    const int64_t height = output_size(x.d[2], down, weight.d[1], to.dilation[0], to.stride[0]);
+    const int64_t width = output_size(x.d[3], across, weight.d[2], to.dilation[1], to.stride[1]);
     check_sizes("offset", inputs[OFFSET], {x.d[0], 2 * taps, height, width});
     check_sizes("bias", inputs[BIAS], {weight.d[0]});
     if (count > MASK) check_sizes("mask", inputs[MASK], {x.d[0], taps, height, width});

@@ -167,6 +167,12 @@ def test_without_mask_is_a_mask_of_ones(library: ctypes.CDLL) -> None:
         *(("batch", 0), ("channels", -1), ("x_pitch", 2), ("out_pitch", 3), ("groups", 2), ("offset_groups", 2)),
         *(("activation", 2), ("kernel", (0, 3)), ("stride", (1, 0)), ("padding", (-1, 0)), ("dilation", (1, 0))),
         *(("input", (0, 9)), ("output", (5, 0)), ("input", (65536, 65536)), ("output", (65536, 65536))),
+        *(
+            ("kernel", (65536, 65536)),
+            ("stride", (1 << 30, 1)),
+            ("padding", (1, (1 << 31) - 1)),
+            ("dilation", (1, 1 << 30)),
+        ),
     ],
 )
 def test_sizes_that_make_no_sense_are_refused(library: ctypes.CDLL, field: str, value: object) -> None:

@@ -144,6 +144,7 @@ def test_layers_are_timed_once_for_equal_attributes(driver: Path) -> None:
         ({"offset": (3, 15, 2, 4)}, "offset is (3, 15, 2, 4); expected (3, 30, 2, 4)"),
         ({"offset": (3, 30, 4, 2)}, "offset is (3, 30, 4, 2); expected (3, 30, 2, 4)"),
         ({"offset": (1, 30, 2, 4)}, "offset is (1, 30, 2, 4); expected (3, 30, 2, 4)"),
+        ({"padding": (2147483647, 2, 2147483647, 1)}, "expected (3, 30, 2147483649, 4)"),
         ({"bias": (8,)}, "bias is (8); expected (6)"),
         ({"mask": (3, 30, 2, 4)}, "mask is (3, 30, 2, 4); expected (3, 15, 2, 4)"),
         ({"mask": None, "bias": None}, "there are 3 inputs; expected x, weight, offset, bias and perhaps mask"),
