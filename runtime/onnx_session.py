@@ -13,6 +13,7 @@ from edgedeblur import ExitCode, Failure
 from runtime.frame import Image, now_ns, size_text
 from runtime.reaching import reaching
 from runtime.session import Result
+from runtime.toolkit import PLUGIN_OP
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -21,7 +22,6 @@ NOT_ONNX = {
     ".pt": "a training checkpoint; make it a model with: edgedeblur export {path}",
     ".pth": "a training checkpoint; make it a model with: edgedeblur export {path}",
 }
-PLUGIN_OP = "EdgeDeformConv2d"  # what DeformConv is renamed to for engines
 
 
 class OnnxSession:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgedeblur import ExitCode, Failure
 
+PLUGIN_OP = "EdgeDeformConv2d"  # what DeformConv is renamed to for engines with our plugin
 INSTALL = {
     "tensorrt": "on a Jetson JetPack brings it (a virtual environment must be made with --system-site-packages); "
     "elsewhere: pip install tensorrt, in the version that built the engine",
@@ -36,9 +37,15 @@ def toolkit_version(name: str) -> str:
 
 
 def load_plugin(trt: Any, library: Path) -> None:
-    """Register the operators in `library`, whose hash has been checked. Raises: Failure (MODEL)."""
+    """Register our operator from `library`, whose hash has been checked. Raises: Failure (MODEL).
+
+    Nothing is done where the process has it already, from another session or a build: TensorRT refuses it twice.
+    """
+    registry = trt.get_plugin_registry()
+    if any(creator.name == PLUGIN_OP for creator in registry.all_creators):
+        return
     try:
-        loaded = trt.get_plugin_registry().load_library(str(library))
+        loaded = registry.load_library(str(library))
     except Exception as error:  # the bindings raise several types
         raise Failure(_plugin_text(library, str(error)), ExitCode.MODEL) from error
     if loaded is None:

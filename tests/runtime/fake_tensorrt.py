@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from runtime.toolkit import PLUGIN_OP
+
 Size = tuple[int, int]
 # (work, device address of frame, of sharp, (H, W, 3), stream handle) → whether it was enqueued
 Launch = Callable[[str, int, int, tuple[int, int, int], int], bool]
@@ -56,10 +58,21 @@ def make(launch: Launch, name: str = "tensorrt", version: str = VERSION) -> Any:
 
         def log(self, severity: Severity, message: str) -> None: ...
 
+    class IPluginCreatorV3One:
+        name = PLUGIN_OP
+
     class IPluginRegistry:
+        def __init__(self) -> None:
+            self._creators: list[Any] = []
+
+        @property
+        def all_creators(self) -> list[Any]:
+            return self._creators
+
         def load_library(self, plugin_path: str) -> Any:
-            if b"broken" in Path(plugin_path).read_bytes():
-                return None
+            if self._creators or b"broken" in Path(plugin_path).read_bytes():
+                return None  # as TensorRT does where the operator is registered already
+            self._creators.append(IPluginCreatorV3One())
             module.loaded_libraries.append(plugin_path)
             return object()
 
@@ -133,7 +146,8 @@ def make(launch: Launch, name: str = "tensorrt", version: str = VERSION) -> Any:
 
     registry = IPluginRegistry()
     module.get_plugin_registry = lambda: registry
-    parts: list[type] = [TensorIOMode, DataType, ILogger, IPluginRegistry, Runtime, ICudaEngine, IExecutionContext]
+    parts: list[type] = [TensorIOMode, DataType, ILogger, IPluginCreatorV3One, IPluginRegistry]
+    parts += [Runtime, ICudaEngine, IExecutionContext]
     if name == "tensorrt_rtx":
         parts += _rtx_parts(module, ICudaEngine)
     for part in parts:
