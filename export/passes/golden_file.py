@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import stat
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -22,8 +23,12 @@ from edgedeblur import ExitCode, Failure
 Image = npt.NDArray[np.uint8]
 Pair = tuple[Image, Image]  # a frame, and what the network makes of it
 SCHEMA = "edgedeblur.golden/1"
+LARGEST_BYTES = 1 << 30  # all frames of a file together; a small file can claim any size
 # What numpy, zipfile and json raise on a file that is cut off, garbled or somebody else's.
-DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 ADVICE = "export again with edgedeblur export, or remove the file to build without it"
 
 
@@ -49,31 +54,33 @@ def read_golden(path: Path, onnx: Path, onnx_sha256: str) -> list[Pair]:
     Raises Failure: MODEL when it is damaged, not one of ours or of another ONNX file, ENVIRONMENT when it cannot be
     read.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+    data = _content(path)
+    if data is None:
         return []
-    except OSError as error:
-        raise Failure(f"{path} cannot be read: {error.strerror}; {ADVICE}", ExitCode.ENVIRONMENT) from error
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            claimed = sum(entry.file_size for entry in arrays.zip.infolist())
+            if claimed > LARGEST_BYTES:
+                raise ValueError(f"its frames are {claimed} bytes, more than {LARGEST_BYTES}")
             about = json.loads(arrays["about"].tobytes())
             count = sum(name.startswith("frame_") for name in arrays.files)
             pairs = [(arrays[f"frame_{index}"], arrays[f"sharp_{index}"]) for index in range(count)]
-        schema, belongs = about["schema"], about["onnx_sha256"]
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+        schema, belongs = str(about["schema"]), str(about["onnx_sha256"])
+    except DAMAGE as error:
         raise Failure(f"{path} is damaged or not a golden file ({error}); {ADVICE}", ExitCode.MODEL) from error
     _check(path, onnx, (schema, belongs, onnx_sha256), pairs)
     return pairs
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            raise Failure(f"{path} is no regular file; expected a golden file: {ADVICE}", ExitCode.MODEL)
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}; {ADVICE}", ExitCode.ENVIRONMENT) from error
 
 
 def _check(path: Path, onnx: Path, said: tuple[str, str, str], pairs: Sequence[Pair]) -> None:
@@ -87,10 +94,11 @@ def _check(path: Path, onnx: Path, said: tuple[str, str, str], pairs: Sequence[P
             ExitCode.MODEL,
         )
     for index, (frame, sharp) in enumerate(pairs):
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != sharp.shape:
+        image = frame.ndim == 3 and frame.shape[2] == 3 and frame.size > 0
+        if not image or not (frame.dtype == sharp.dtype == np.uint8) or frame.shape != sharp.shape:
             raise Failure(
-                f"{path}: frame_{index} is {frame.dtype} {frame.shape} and sharp_{index} {sharp.shape}; expected uint8 "
-                f"(height, width, 3) both: {ADVICE}",
+                f"{path}: frame_{index} is {frame.dtype} {frame.shape} and sharp_{index} {sharp.dtype} {sharp.shape}; "
+                f"expected uint8 (height, width, 3) both: {ADVICE}",
                 ExitCode.MODEL,
             )
     if not pairs:

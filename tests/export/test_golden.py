@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 import edgedeblur
 from edgedeblur import ExitCode, Failure
 from export.golden import SIZES, golden_pairs
+from export.passes import golden_file
 from export.passes.golden_file import golden_bytes, golden_path, read_golden
 from export.passes.model_file import save_model
 from tests.conftest import random_network
@@ -78,7 +80,7 @@ def saved(**arrays: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def about(schema: str = "edgedeblur.golden/1", belongs: str = "00") -> np.ndarray:
+def about(schema: str = "edgedeblur.golden/1", belongs: object = "00") -> np.ndarray:
     return np.frombuffer(json.dumps({"schema": schema, "onnx_sha256": belongs}).encode(), np.uint8)
 
 
@@ -96,10 +98,15 @@ WHOLE = golden_bytes(b"", [(FRAME, FRAME)])
         (saved(a=FRAME), "damaged"),
         (saved(about=np.array([1, "x"], object)), "damaged"),
         (saved(about=np.frombuffer(b"[]", np.uint8)), "damaged"),
+        (saved(about=np.frombuffer(b"[" * 100_000, np.uint8)), "damaged"),
+        (WHOLE.replace(b"PK\1\2-\3-", b"PK\1\2-\3\x7f"), "damaged"),  # of a zip to come
+        (saved(about=about(belongs=5), frame_0=FRAME, sharp_0=FRAME), "another m.onnx"),
         (saved(about=about("else/1"), frame_0=FRAME, sharp_0=FRAME), "schema 'else/1'"),
         (saved(about=about(belongs="12"), frame_0=FRAME, sharp_0=FRAME), "another m.onnx"),
         (saved(about=about(), frame_0=FRAME, sharp_0=FRAME[1:]), "frame_0 is uint8"),
         (saved(about=about(), frame_0=FRAME.astype(float), sharp_0=FRAME), "frame_0 is float64"),
+        (saved(about=about(), frame_0=FRAME, sharp_0=FRAME.astype(float)), "sharp_0 float64"),
+        (saved(about=about(), frame_0=FRAME[:0], sharp_0=FRAME[:0]), r"frame_0 is uint8 \(0, 7, 3\)"),
         (saved(about=about()), "holds no frames"),
     ],
 )
@@ -110,6 +117,23 @@ def test_files_that_do_not_belong(content: bytes, message: str, tmp_path: Path) 
         read_golden(path, tmp_path / "m.onnx", "00")
     assert caught.value.code == ExitCode.MODEL
     assert "edgedeblur export" in str(caught.value)
+
+
+def test_a_small_file_that_claims_to_be_huge_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = golden_bytes(b"", [(np.zeros((999, 999, 3), np.uint8),) * 2])
+    assert len(large) < 20_000
+    path = tmp_path / "m.golden.npz"
+    path.write_bytes(large)
+    monkeypatch.setattr(golden_file, "LARGEST_BYTES", 5_000_000)
+    with pytest.raises(Failure, match=r"its frames are 59\d\d\d\d\d bytes, more than 5000000"):
+        read_golden(path, tmp_path / "m.onnx", hashlib.sha256(b"").hexdigest())
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "m.golden.npz"
+    os.mkfifo(pipe)
+    with pytest.raises(Failure, match="no regular file"):
+        read_golden(pipe, tmp_path / "m.onnx", "00")
 
 
 def test_none_is_no_error(tmp_path: Path) -> None:
