@@ -42,7 +42,8 @@ def machine_differences(engine: EngineFile, machine: Machine) -> list[Difference
     parts = engine.key_parts
     if engine.sidecar is None:
         return []
-    sm = [str(number) for number in parts.get("sm") or ()]
+    sm = parts.get("sm") or []
+    sm = [str(number) for number in (sm if isinstance(sm, list) else [sm])]
     here = {
         "toolkit": engine.toolkit,
         "toolkit_version": machine.toolkit_version,

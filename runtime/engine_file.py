@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,16 +73,24 @@ class EngineFile:
             return []
         found = [_hash_difference("plan_sha256", _sha256(self.plan), self.sidecar.get("plan_sha256"))]
         for field, path in (("plugin", self.plugin), ("onnx", self.onnx)):
-            if path is not None and (path.is_file() or field == "plugin"):
-                here = _sha256(_read(path)) if path.is_file() else "missing"
+            if path is not None and (is_there(path) or field == "plugin"):
+                here = _sha256(_read(path)) if is_there(path) else "missing"
                 found.append(_hash_difference(f"{field}.sha256", here, self.sidecar[field].get("sha256")))
         return [difference for difference in found if difference is not None]
 
     def _beside(self, field: str, key: str) -> Path | None:
         entry = (self.sidecar or {}).get(field)
         name = entry.get(key) if isinstance(entry, Mapping) else None
-        # The builder's paths start at the folder's real place.
-        return (self.path.parent.resolve() / name).resolve() if isinstance(name, str) else None
+        # The builder's paths start at the folder's real place. Nothing is looked up: the name may be anything.
+        return Path(os.path.normpath(self.path.parent.resolve() / name)) if isinstance(name, str) else None
+
+
+def is_there(path: Path) -> bool:
+    """Whether it is a file as far as this user can see, whatever a sidecar says that it is called."""
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:  # a name that is too long, or in a folder of somebody else's
+        return False
 
 
 def sidecar_path(engine: Path) -> Path:

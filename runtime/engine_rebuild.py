@@ -12,7 +12,7 @@ from pathlib import Path
 import edgedeblur
 from edgedeblur import ExitCode, Failure
 from runtime.engine_check import build_command, machine_differences, mismatch, this_machine
-from runtime.engine_file import Difference, EngineFile, read_engine
+from runtime.engine_file import Difference, EngineFile, is_there, read_engine
 from runtime.user_cache import user_cache
 
 REBUILD = ("auto", "never")
@@ -32,7 +32,7 @@ def usable_engine(path: Path, rebuild: str, say: Callable[[str], None]) -> Engin
     differences = _differences(engine)
     if not differences:
         return engine
-    if rebuild == "never" or engine.rebuild is None or engine.onnx is None or not engine.onnx.is_file():
+    if rebuild == "never" or engine.rebuild is None or engine.onnx is None or not is_there(engine.onnx):
         raise mismatch(engine, differences)
     say(f"'{path}' cannot be used: {'; '.join(map(str, differences))}. Building it again: {build_command(engine)}")
     built = read_engine(_build(engine, engine.onnx, engine.rebuild))

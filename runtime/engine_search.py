@@ -36,8 +36,7 @@ def engines_for(gpu: Gpu, weights: Path, names: Sequence[str]) -> tuple[list[Eng
 def fits(engine: EngineFile, size: tuple[int, int]) -> bool:
     """Whether its sidecar says that it takes frames of (height, width)."""
     parts = engine.key_parts
-    usual = parts.get("size", (0, 0))
-    smallest, largest = parts.get("min_size", usual), parts.get("max_size", usual)
+    smallest, largest = (_size(parts.get(name, parts.get("size"))) for name in ("min_size", "max_size"))
     return all(low <= side <= high for low, side, high in zip(smallest, size, largest, strict=True))
 
 
@@ -50,6 +49,12 @@ def _paths(weights: Path, names: Sequence[str]) -> list[Path]:
     folders = [place / name for place in (weights, user_cache() / "engines") for name in names]
     paths = [path for folder in folders for suffix in ENGINE_SUFFIXES for path in folder.glob(f"*{suffix}")]
     return sorted((path for path in paths if path.is_file()), key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _size(value: object) -> tuple[int, int]:
+    """(height, width); (0, 0), which no frame has, where a sidecar has something else in its place."""
+    is_size = isinstance(value, list) and len(value) == 2 and all(isinstance(side, int) for side in value)
+    return (value[0], value[1]) if isinstance(value, list) and is_size else (0, 0)
 
 
 def _against(engine: EngineFile, names: Sequence[str]) -> str:

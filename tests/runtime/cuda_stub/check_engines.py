@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -14,6 +16,8 @@ from edgedeblur import ExitCode, Failure
 from runtime import models
 from runtime.engine_file import EngineFile, read_engine
 from runtime.engine_rebuild import usable_engine
+from runtime.engine_search import engines_for, fits
+from runtime.gpu import Gpu
 from runtime.models import ModelOptions, open_session
 from runtime.tensorrt_session import TensorRTSession
 from tests.runtime.cuda_stub.fixtures import SIZE, MakeEngine, write_sidecar
@@ -105,6 +109,54 @@ def test_a_damaged_sidecar_is_not_passed_over(make_engine: MakeEngine, content: 
     with pytest.raises(Failure, match=words) as caught:
         read_engine(engine.path)
     assert caught.value.code == ExitCode.MODEL
+
+
+HOSTILE = ["null", "true", "-1", "1e400", "NaN", '"x"', "[]", "{}", "[null]", '["a", "b"]', "[1, 2, 3]", "[[1], {}]"]
+HOSTILE += [
+    str(10**40),
+    "[" * 900 + "]" * 900,
+    r'"a\u0000b"',
+    r'"\ud800"',
+    f'"{"a" * 5000}"',
+    '"../../../dev/zero"',
+    '"/"',
+]
+PLACES = ["plan_sha256", "key_parts", "model", "onnx", "plugin", "rebuild", "onnx/path", "onnx/sha256", "model/preset"]
+PLACES += [f"key_parts/{part}" for part in ("toolkit", "toolkit_version", "sm", "gpu", "platform", "size", "min_size")]
+
+
+@pytest.mark.parametrize("place", [*PLACES, "plugin/file"])
+def test_a_sidecar_with_anything_in_it_ends_in_words(make_engine: MakeEngine, place: str) -> None:
+    engine = make_engine()
+    sidecar = json.loads(engine.path.with_suffix(".json").read_text())
+    sidecar["plugin"] = {"file": "plugin.so", "sha256": "0"} if place == "plugin/file" else None
+    *outer, field = place.split("/")
+    (sidecar[outer[0]] if outer else sidecar)[field] = "HERE"
+    for hostile in HOSTILE:
+        engine.path.with_suffix(".json").write_text(json.dumps(sidecar).replace('"HERE"', hostile))
+        for look in (lambda: usable_engine(engine.path, "never", print), lambda: chosen_by_auto(engine.path)):
+            with contextlib.suppress(Failure):
+                look()
+
+
+def chosen_by_auto(path: Path) -> None:
+    fits(read_engine(path), SIZE)
+    assert engines_for(Gpu("Stub GPU", 89, False), path.parent.parent, [path.parent.name])
+
+
+def test_an_onnx_file_that_may_not_be_looked_at_is_as_good_as_gone(
+    make_engine: MakeEngine, onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that another user built from files of their own."""
+    engine, is_file = make_engine(), Path.is_file
+
+    def guarded(path: Path) -> bool:
+        if path == onnx:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", guarded)
+    assert usable_engine(engine.path, "auto", pytest.fail).plan == engine.plan
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no plan"])
