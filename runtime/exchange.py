@@ -75,6 +75,12 @@ class Exchange(Generic[Ready]):
             self._ready = ready
             self._changed.notify_all()
 
+    def check_open(self) -> None:
+        """Raises: Closed."""
+        with self._changed:
+            if self._closing:
+                raise Closed
+
     def next_frame(self, wait: bool) -> Image | None:
         """The oldest frame that was not looked at; None where there is none and `wait` is false. Raises: Closed."""
         with self._changed:

@@ -55,7 +55,7 @@ def _serve(driver: Any, file: EngineFile, graphs: bool, exchange: Exchange[Ready
         work = _Work(driver, graphs)
         error: BaseException | None = None
         try:
-            exchange.be_ready(work.open(file))
+            exchange.be_ready(work.open(file, exchange))
             work.pass_frames(exchange)
         except Closed:
             pass
@@ -87,8 +87,8 @@ class _Work:
         self._lanes: FrameLanes | None = None
         self._size: Size | None = None
 
-    def open(self, file: EngineFile) -> Ready:
-        """Load the engine and run it until it is steady."""
+    def open(self, file: EngineFile, exchange: Exchange[Ready]) -> Ready:
+        """Load the engine and run it until it is steady. Raises: Closed, when it is closed meanwhile."""
         start_ns = now_ns()
         engine = self._engine = EngineContext(file)
         loaded_ns = now_ns()
@@ -96,6 +96,7 @@ class _Work:
         self.doing = "warming up"
         frame = np.zeros((*engine.sizes.usual, 3), np.uint8)
         for _ in range(WARM_UP_ROUNDS):
+            exchange.check_open()
             for slot in [lanes.start(frame) for _ in range(lanes.depth)]:
                 lanes.finish(slot)
         engine.keep_kernels()

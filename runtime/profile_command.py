@@ -77,8 +77,7 @@ def run(args: argparse.Namespace) -> int:
     if min(args.frames, args.repeats) < 1 or args.memory_frames < 0:
         raise Failure("--frames and --repeats are at least 1, --memory-frames at least 0")
     stop = Stop()
-    with stop_on_signals(stop):
-        report = measure(args, stop)
+    report = measure(args, stop)
     if stop.signal_name:
         return ExitCode.INTERRUPTED
     print(json.dumps(report, indent=2) if args.json else _text(report), flush=True)
@@ -89,7 +88,7 @@ def measure(args: argparse.Namespace, stop: Stop) -> dict[str, Any]:
     """Everything this command measures, as JSON can hold it."""
     wanted = source_options(args)
     session, why = open_session(model_options(args), lambda: first_size(args.input, wanted))
-    with closing(session):
+    with closing(session), stop_on_signals(stop):
         return _measure(args, session, why, stop)
 
 

@@ -110,11 +110,13 @@ def run(args: argparse.Namespace) -> int:
     Raises: Failure as the source, the model and the outputs do.
     """
     timing, stop = Timing(now_ns()), Stop()
-    with stop_on_signals(stop), ExitStack() as sessions, ExitStack() as opened:
-        # The model comes first: an engine warms up for seconds, in which a camera would pile up old frames.
+    with ExitStack() as sessions, ExitStack() as opened:
+        # The model comes first: an engine warms up for seconds, in which a camera would pile up old frames. Until it is
+        # there a signal ends everything at once, since there is nothing to finish.
         wanted = source_options(args)
         session, why = open_session(model_options(args), lambda: first_size(args.input, wanted))
         sessions.callback(session.close)
+        sessions.enter_context(stop_on_signals(stop))
         for note in session.notes:
             _say(f"note: {note}")
         source = open_source(args.input, wanted)

@@ -175,6 +175,27 @@ sys.exit(code)
 """
 
 
+INTERRUPT = """
+import os, threading, time
+def interrupt():
+    while not driver.counter("graphs"):
+        time.sleep(0.01)
+    os.kill(os.getpid(), NUMBER)
+threading.Thread(target=interrupt, daemon=True).start()
+code = main"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_engine_warms_up_ends_it_there(make_engine: MakeEngine, number: int) -> None:
+    script = SCRIPT.replace("code = main", INTERRUPT.replace("NUMBER", str(int(number))))
+    words = ["run", "test://52x36", "--frames", "3", "--model", str(make_engine().path)]
+    environment = {**os.environ, "STUB_DELAY_US": "50000"}
+    command = [sys.executable, "-c", script, *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == ExitCode.INTERRUPTED, done.stderr
+    assert done.stderr.splitlines() == ["edgedeblur run: interrupted", "left: {}"]
+
+
 @pytest.mark.parametrize(("number", "source"), [(signal.SIGINT, "52x36"), (signal.SIGTERM, "52x36@100")])
 def test_a_signal_leaves_a_playable_file_and_nothing_on_the_gpu(
     make_engine: MakeEngine, tmp_path: Path, number: int, source: str
