@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import edgedeblur
@@ -16,6 +18,7 @@ from runtime.engine_file import Difference, EngineFile, is_there, read_engine
 from runtime.user_cache import user_cache
 
 REBUILD = ("auto", "never")
+BUILD_PATIENCE_S = 5.0  # how long a build that is ended may take over it
 
 
 def usable_engine(path: Path, rebuild: str, say: Callable[[str], None]) -> EngineFile:
@@ -52,16 +55,39 @@ def _build(engine: EngineFile, onnx: Path, words: list[str]) -> Path:
     command += ["--engine-dir", str(_engine_dir(engine.path, onnx)), "--json"]
     here = str(Path(edgedeblur.__file__).parent)  # a checkout need not be installed
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, check=False)
-    if done.returncode == ExitCode.INTERRUPTED:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:
+            _end(process)
+            raise
+    if process.returncode in (ExitCode.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM):
         raise KeyboardInterrupt
-    if done.returncode:
-        known = done.returncode in list(ExitCode)
-        raise Failure(
-            f"building '{engine.path}' again failed, see above; the command was: {' '.join(command[1:])}",
-            ExitCode(done.returncode) if known else ExitCode.MODEL,
+    if process.returncode:
+        raise _build_failure(engine, process.returncode, " ".join(command[1:]))
+    return Path(json.loads(said)["engine"])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Asked once, a build cleans up when TensorRT is through with its step; asked again, at once."""
+    for end in (process.terminate, process.terminate, process.kill):
+        end()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(BUILD_PATIENCE_S)
+            return
+
+
+def _build_failure(engine: EngineFile, code: int, command: str) -> Failure:
+    if code == -signal.SIGKILL:
+        return Failure(
+            f"building '{engine.path}' again was killed (SIGKILL), as the system does when memory runs out; end other "
+            f"programs, or build it with less: {command} --workspace 1",
+            ExitCode.MEMORY,
         )
-    return Path(json.loads(done.stdout)["engine"])
+    return Failure(
+        f"building '{engine.path}' again failed, see above; the command was: {command}",
+        ExitCode(code) if code in list(ExitCode) else ExitCode.MODEL,
+    )
 
 
 def _engine_dir(engine: Path, onnx: Path) -> Path:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -257,6 +261,49 @@ def test_a_rebuild_that_fails_gives_its_code(
     with pytest.raises(Failure, match=r"building .* again failed, see above") as caught:
         usable_engine(engine.path, "auto", print)
     assert caught.value.code == expected
+
+
+def test_a_rebuild_that_is_killed_says_what_kills(
+    change: Change, build: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    engine = change(key_parts__sm=["75"])
+    program = build(engine.path).parent / "program" / "edgedeblur.py"
+    program.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(Failure, match=r"was killed \(SIGKILL\).*memory.*--workspace") as caught:
+        usable_engine(engine.path, "auto", print)
+    assert caught.value.code == ExitCode.MEMORY
+
+
+WAITS = """
+import pathlib, signal, sys, time
+def end(*_):
+    pathlib.Path({done!r}).touch()
+    sys.exit(130)
+signal.signal(signal.SIGTERM, end)
+print("up", file=sys.stderr, flush=True)
+pathlib.Path({up!r}).touch()
+time.sleep(60)
+"""
+
+
+def test_a_rebuild_is_ended_with_us_and_may_clean_up(
+    change: Change, build: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    engine, up, done = change(key_parts__sm=["75"]), tmp_path / "up", tmp_path / "done"
+    program = build(engine.path).parent / "program" / "edgedeblur.py"
+    program.write_text(WAITS.format(up=str(up), done=str(done)))
+
+    def interrupt() -> None:
+        while not up.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)  # to us alone, as a service manager does it
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        usable_engine(engine.path, "auto", print)
+    assert done.exists()
 
 
 def test_without_the_onnx_file_it_cannot_be_built_again(change: Change, onnx: Path) -> None:
