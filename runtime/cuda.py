@@ -1,16 +1,17 @@
-"""CUDA through PyCUDA: the primary context of one thread, and what its errors mean for a user."""
+"""CUDA through PyCUDA: the primary context of one thread, calls that PyCUDA lacks, and what errors mean for a user."""
 
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from runtime.driver_call import OUT_OF_MEMORY
 from runtime.gpu import DRIVER
 
+OUT_OF_MEMORY = 2  # CUDA_ERROR_OUT_OF_MEMORY
 INSTALL = (
     "it is built from source: pip install 'pycuda>=2025.1.2' needs a C++ compiler and cuda.h (on a Jetson there is no "
     "ready wheel: sudo apt install build-essential python3-dev, then PATH=/usr/local/cuda/bin:$PATH pip install pycuda)"
@@ -33,6 +34,36 @@ def import_pycuda() -> Any:
     return pycuda.driver
 
 
+class DriverError(Exception):
+    """What PyCUDA raises of its own kind, for `driver_call`."""
+
+    def __init__(self, function: str, code: int) -> None:
+        super().__init__(f"{function} failed: {_error_text(code)}")
+        self.code = code
+
+
+def driver_call(function: str, *arguments: Any) -> None:
+    """Call a function of the driver with ctypes values. Raises: DriverError unless it succeeds.
+
+    For what PyCUDA does not have (graphs) or not in working order: `register_host_memory` of 2026.1 crashes, since it
+    sets the base of an array that has one already.
+    """
+    code = getattr(_library(), function)(*arguments)
+    if code:
+        raise DriverError(function.split("_")[0], code)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(DRIVER)
+
+
+def _error_text(code: int) -> str:
+    words = ctypes.c_char_p()
+    _library().cuGetErrorString(code, ctypes.byref(words))
+    return words.value.decode() if words.value else f"error {code}"
+
+
 @contextmanager
 def primary_context(driver: Any) -> Iterator[None]:
     """The primary context of device 0, current in this thread inside the block.
@@ -48,10 +79,10 @@ def primary_context(driver: Any) -> Iterator[None]:
     finally:
         # Not `pop`: it fails on a broken context, and PyCUDA then ends the process with the thread. Not the destructor:
         # it releases a primary context as if it were another kind. `detach` also takes the context off PyCUDA's stack;
-        # the driver's own stack is left to us.
+        # the driver's own stack, where `detach` puts what could not be pushed, is left to us.
         context.detach()
-        with suppress(OSError):
-            ctypes.CDLL(DRIVER).cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+        with suppress(DriverError):
+            driver_call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
 
 
 def is_broken(driver: Any) -> bool:

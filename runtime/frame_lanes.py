@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from runtime.cuda_graph import EngineRunner
 from runtime.engine_context import EngineContext
-from runtime.engine_runner import EngineRunner
 from runtime.frame import Image, now_ns
 from runtime.session import GpuTimes, Result
 from runtime.size_range import Size

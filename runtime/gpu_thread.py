@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgedeblur import Failure
-from runtime.cuda import cuda_failure, gpu_failure, import_pycuda, is_broken, primary_context
-from runtime.driver_call import DriverError
+from runtime.cuda import DriverError, cuda_failure, gpu_failure, import_pycuda, is_broken, primary_context
 from runtime.engine_context import EngineContext
 from runtime.engine_file import EngineFile
 from runtime.exchange import Closed, Exchange
@@ -20,7 +19,7 @@ from runtime.frame_lanes import FrameLanes, lanes_for
 from runtime.size_range import Size, SizeRange
 from runtime.slots import Slot
 
-WARM_UP_ROUNDS = 3  # over all slots: plain, recorded, launched
+WARM_UP_ROUNDS = 3  # over all slots: recorded, then launched
 
 
 @dataclass(frozen=True)

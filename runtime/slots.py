@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.driver_call import DriverError, driver_call
+from runtime.cuda import DriverError, driver_call
 from runtime.frame import Image
 from runtime.size_range import Size
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from typing import Any
@@ -190,14 +191,31 @@ def test_the_network_is_started_as_a_graph(make_engine: MakeEngine, kernels: Onn
 @pytest.mark.parametrize(
     "function", ["cuStreamBeginCapture", "cuStreamEndCapture", "cuGraphInstantiateWithFlags", "cuLaunchHostFunc"]
 )
-def test_a_network_that_cannot_be_recorded_is_enqueued(make_engine: MakeEngine, function: str, memory: str) -> None:
-    # The first kernels, one for each pair of addresses, are not recorded.
-    plain = 1 if memory == "discrete" else 2
-    driver.fail(function, plain + 1 if function == "cuLaunchHostFunc" else 1, 801)
+def test_a_network_that_cannot_be_recorded_is_enqueued(make_engine: MakeEngine, function: str) -> None:
+    driver.fail(function, 2 if function == "cuLaunchHostFunc" else 1, 801)  # the first kernel is not recorded
     session = TensorRTSession(make_engine())
     assert "no CUDA graph of ours" in session.describe()
     for picture in frames(4):
         np.testing.assert_array_equal(session.infer(picture), halved(picture))
+    session.close()
+
+
+def test_a_network_is_recorded_right_after_it_ran_at_those_addresses(make_engine: MakeEngine, toolkit: Any) -> None:
+    """What TensorRT prepares for new addresses or a new size it does in a run of its own, never while recording."""
+    calls: list[tuple[bool, tuple[int, ...]]] = []
+    run = toolkit.IExecutionContext.execute_async_v3
+
+    def noted(context: Any, stream: int) -> bool:
+        calls.append((driver.is_recording(stream), tuple(context._addresses.values()) + context._shape))
+        return bool(run(context, stream))
+
+    toolkit.IExecutionContext.execute_async_v3 = noted
+    session = TensorRTSession(make_engine((9, 9), SIZE, (60, 80)))
+    kept = [session.infer(picture) for picture in [*frames(5), *frames(5, (20, 31)), *frames(2)]]
+    assert sum(recording for recording, _ in calls) >= 2
+    for (_, before), (recording, here) in itertools.pairwise([(False, ()), *calls]):
+        assert not recording or before == here
+    del kept
     session.close()
 
 

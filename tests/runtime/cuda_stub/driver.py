@@ -37,6 +37,11 @@ def fail(function: str, nth: int, code: int) -> None:
     library().stub_fail(function.encode(), ctypes.c_long(nth), code)
 
 
+def is_recording(stream: int) -> bool:
+    """Whether a stream (its handle) is being captured."""
+    return bool(library().stub_is_recording(ctypes.c_void_p(stream)))
+
+
 def reset() -> None:
     library().stub_reset()
 

@@ -389,6 +389,7 @@ EXPORT CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t by
 }
 
 /* ---- graphs ---- */
+EXPORT int stub_is_recording(Stream *stream) { return stream->capture != NULL; }
 EXPORT CUresult cuStreamBeginCapture_v2(Stream *stream, int mode) {
     ENTER_CONTEXT("cuStreamBeginCapture")
     (void)mode;
