@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from abc import ABC, abstractmethod
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 
+from runtime.cuda import driver_call
 from runtime.cuda_graph import EngineRunner
 from runtime.engine_context import EngineContext
 from runtime.frame import Image, now_ns
@@ -15,6 +17,7 @@ from runtime.session import GpuTimes, Result
 from runtime.size_range import Size
 from runtime.slots import Slot, leased
 
+HOST_REGISTER_SUPPORTED = 99  # of CUdevice_attribute, which PyCUDA does not name
 NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for what others give to the default stream
 
 
@@ -146,6 +149,13 @@ class MappedLanes(FrameLanes):
 def lanes_for(driver: Any, engine: EngineContext, size: Size, graphs: bool) -> FrameLanes:
     """The lanes that fit the GPU, for frames of (height, width), which the engine is set to."""
     engine.set_size(size)
-    shared = driver.Context.get_device().get_attribute(driver.device_attribute.INTEGRATED)
-    lanes = MappedLanes if shared else CopyingLanes
+    lanes = MappedLanes if _shares_memory(driver) else CopyingLanes
     return lanes(driver, EngineRunner(engine, graphs), size)
+
+
+def _shares_memory(driver: Any) -> bool:
+    """Whether the GPU can work in our memory, and sees there what we write: Jetsons can since Xavier."""
+    registers = ctypes.c_int()
+    driver_call("cuDeviceGetAttribute", ctypes.byref(registers), ctypes.c_int(HOST_REGISTER_SUPPORTED), ctypes.c_int(0))
+    integrated = driver.Context.get_device().get_attribute(driver.device_attribute.INTEGRATED)
+    return bool(integrated and registers.value)

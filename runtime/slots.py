@@ -14,7 +14,7 @@ from runtime.frame import Image
 from runtime.size_range import Size
 
 DEVICE_MAP = 2  # CU_MEMHOSTREGISTER_DEVICEMAP
-NOT_SUPPORTED = 801  # CUDA_ERROR_NOT_SUPPORTED
+CANNOT_LOCK = (304, 800, 801)  # CUDA_ERROR_OPERATING_SYSTEM, _NOT_PERMITTED, _NOT_SUPPORTED
 
 
 class HostBuffer:
@@ -37,7 +37,7 @@ class HostBuffer:
             driver_call("cuMemHostRegister_v2", self._memory, ctypes.c_size_t(self.array.nbytes), flags)
             self._registered = True
         except DriverError as error:
-            if mapped or error.code != NOT_SUPPORTED:
+            if mapped or error.code not in CANNOT_LOCK:
                 raise  # else the driver copies through memory of its own: right, and slower
         if mapped:
             self.address = self._device_address()

@@ -45,8 +45,13 @@ def test_mapped_memory_that_cannot_be_had(make_engine: MakeEngine, monkeypatch: 
     assert caught.value.code == ExitCode.ENVIRONMENT
 
 
-def test_memory_that_cannot_be_page_locked_is_copied_all_the_same(make_engine: MakeEngine) -> None:
-    driver.fail("cuMemHostRegister", 0, 801)
+@pytest.mark.parametrize(("integrated", "code"), [("0", 801), ("1", 801), ("0", 304), ("0", 800)])
+def test_memory_that_cannot_be_page_locked_is_copied_all_the_same(
+    make_engine: MakeEngine, integrated: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_INTEGRATED", integrated)
+    monkeypatch.setenv("STUB_REGISTERS", "0" if code == 801 else "1")
+    driver.fail("cuMemHostRegister", 0, code)
     session = TensorRTSession(make_engine())
     assert "cannot be page-locked here" in session.describe()
     pictures = frames(6)

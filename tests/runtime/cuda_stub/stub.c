@@ -3,7 +3,7 @@
  * Streams are real: each has a thread that does its work in order and late (STUB_DELAY_US before each piece), so a
  * missing wait shows up as wrong data. Device addresses are host addresses with DEVICE_BIT set, so host code that
  * follows one crashes. New device memory is filled with POISON. What the environment and stub_* can set:
- *   STUB_SM=87  STUB_NAME="Stub GPU"  STUB_INTEGRATED=1  STUB_DEVICES=0  STUB_DELAY_US=200
+ *   STUB_SM=87  STUB_NAME="Stub GPU"  STUB_INTEGRATED=1  STUB_REGISTERS=0 (host memory)  STUB_DEVICES=0  STUB_DELAY_US=200
  *   STUB_FAIL=cuMemAlloc:3:2 (the third call from now returns 2); a code of a broken context stays for ever.
  */
 #define _GNU_SOURCE
@@ -170,6 +170,7 @@ EXPORT CUresult cuMemFree_v2(CUdeviceptr device) {
 }
 EXPORT CUresult cuMemHostRegister_v2(void *base, size_t bytes, unsigned flags) {
     ENTER_CONTEXT("cuMemHostRegister")
+    if (!number("STUB_REGISTERS", 1)) LEAVE(801);
     if (find(base, 1)) LEAVE(ALREADY_REGISTERED);
     add_range(base, bytes, flags & 2 ? MAPPED : REGISTERED);
     count("registered", 1); count("allocations", 1);
@@ -475,7 +476,8 @@ EXPORT CUresult cuDeviceComputeCapability(int *major, int *minor, int device) {
 EXPORT CUresult cuDeviceGetAttribute(int *value, int attribute, int device) {
     (void)device;
     long sm = number("STUB_SM", 89), integrated = number("STUB_INTEGRATED", 0);
-    *value = attribute == 75 ? (int)sm / 10 : attribute == 76 ? (int)sm % 10 : attribute == 18 ? (int)integrated : 1;
+    *value = attribute == 75 ? (int)sm / 10 : attribute == 76 ? (int)sm % 10 : attribute == 18 ? (int)integrated
+        : attribute == 99 ? (int)number("STUB_REGISTERS", 1) : 1;
     return OK;
 }
 EXPORT CUresult cuDevicePrimaryCtxRetain(void **context, int device) {
