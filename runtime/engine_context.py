@@ -43,12 +43,13 @@ class EngineContext:
             raise self._failure("cannot be loaded", "build it again on this machine with edgedeblur build")
         _check_tensors(trt, self._engine, file.path)
         self.sizes = _sizes(self._engine)
-        self._jit_cache = JitCache(file)
         self.own_graphs = False
-        self._context = self._make_context(trt)
+        self._config: Any = None
+        self._jit_cache: JitCache | None = None
+        self._context = self._make_context(trt, file)
         if self._context is None:
             raise self._failure("gives no execution context", "close other programs that use the GPU")
-        self.notes = self._jit_cache.notes
+        self.notes: list[str] = self._jit_cache.notes if self._jit_cache is not None else []
         self._bound: tuple[int, int] | None = None
 
     def set_size(self, size: Size) -> None:
@@ -79,23 +80,24 @@ class EngineContext:
 
     def keep_kernels(self) -> None:
         """Write what TensorRT-RTX has compiled to the disk, where that has grown."""
-        self._jit_cache.save()
+        if self._jit_cache is not None:
+            self._jit_cache.save()
 
     def close(self) -> None:
         """Give the memory back, the context first."""
-        self._jit_cache.close()
-        self._context = self._engine = self._runtime = None
+        self._context = self._config = self._jit_cache = self._engine = self._runtime = None
 
-    def _make_context(self, trt: Any) -> Any:
+    def _make_context(self, trt: Any, file: EngineFile) -> Any:
         # Only TensorRT-RTX has these: it compiles kernels on the device, and records graphs by itself.
         if not hasattr(trt, "CudaGraphStrategy"):
             return self._engine.create_execution_context()
-        config = self._engine.create_runtime_config()
-        config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         self.own_graphs = True
+        config = self._config = self._engine.create_runtime_config()
+        config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         if not self.sizes.is_fixed:  # else kernels would be exchanged while frames pass
             strategies = trt.DynamicShapesKernelSpecializationStrategy
             config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
+        self._jit_cache = JitCache(file)
         self._jit_cache.load_into(config)
         return self._engine.create_execution_context(config)
 

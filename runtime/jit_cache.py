@@ -43,7 +43,11 @@ class JitCache:
         """Write what is new, whole or not at all. A cache that cannot be kept costs the next start, not this run."""
         if self._cache is None:
             return
-        data = bytes(self._cache.serialize())
+        serialized = self._cache.serialize()
+        if serialized is None:
+            self._note("compiled kernels are not kept and the next start is slow, too: TensorRT-RTX gives none")
+            return
+        data = bytes(serialized)
         if data == self._saved or not data:
             return
         if len(data) > LARGEST_BYTES:
@@ -59,10 +63,6 @@ class JitCache:
                 self._saved = data
                 return
         self._note(f"compiled kernels are not kept and the next start is slow, too: {failed}")
-
-    def close(self) -> None:
-        """Let TensorRT's object go."""
-        self._cache = None
 
     def _note(self, text: str) -> None:
         if text not in self.notes:

@@ -108,6 +108,24 @@ def test_nowhere_to_keep_it(make_engine: MakeEngine, rtx: Any, user_cache: Path)
     assert not [path for path in engine.path.parent.iterdir() if path.name.startswith(".")]  # no half file
 
 
+def test_a_cache_that_tensorrt_does_not_give(
+    make_engine: MakeEngine, rtx: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(toolkit="tensorrt_rtx")
+    monkeypatch.setattr(rtx.IRuntimeCache, "serialize", lambda cache: None)
+    count, notes = compilations(rtx, engine)
+    assert count == 1
+    assert "TensorRT-RTX gives none" in notes[0]
+    assert not beside(engine).exists()
+
+
+def test_only_tensorrt_rtx_looks_for_a_cache(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: pytest.fail("a home that nobody has"))
+    TensorRTSession(make_engine()).close()
+
+
 def test_a_cache_that_grew_too_large_is_not_kept(
     make_engine: MakeEngine, rtx: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
