@@ -111,8 +111,8 @@ def read_engine(path: Path) -> EngineFile:
     plan = _read(path)
     if plan[:4] not in PLAN_TAGS:
         raise Failure(
-            f"'{path}' starts with {plan[:4]!r} and is no TensorRT plan, which starts with one of "
-            f"{', '.join(map(repr, PLAN_TAGS))}; build it again with: edgedeblur build MODEL.onnx",
+            f"'{path}' is no TensorRT plan: it {f'starts with {plan[:4]!r}' if plan else 'is empty'}, a plan starts with "
+            f"one of {', '.join(map(repr, PLAN_TAGS))}; build it again with: edgedeblur build MODEL.onnx",
             ExitCode.MODEL,
         )
     return EngineFile(path, plan, PLAN_TAGS[plan[:4]], read_sidecar(sidecar_path(path)))

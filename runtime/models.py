@@ -36,7 +36,7 @@ def open_session(options: ModelOptions, frame_size: Callable[[], Size]) -> tuple
     GPU, PyCUDA or TensorRT.
     """
     model, path = options.model, Path(options.model)
-    if path.suffix in ENGINE_SUFFIXES:
+    if path.suffix.lower() in ENGINE_SUFFIXES:
         return _engine_session(path, options.rebuild), "as asked"
     if model != "auto" and model not in SHIPPED:
         return OnnxSession(path, options.threads), "as asked"

@@ -100,9 +100,9 @@ def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
         raise Failure(f"'{path}' is {NOT_ONNX[path.suffix].format(path=path)}", ExitCode.MODEL)
     with reaching(str(path)):
         if path.is_dir():
-            raise Failure(f"model '{path}' is a folder; give an .onnx file, or auto", ExitCode.MODEL)
+            raise Failure(f"model '{path}' is a folder; give an .engine or .onnx file, or auto", ExitCode.MODEL)
         if not path.is_file():
-            raise Failure(f"model '{path}' does not exist; give an .onnx file, or auto", ExitCode.MODEL)
+            raise Failure(f"model '{path}' does not exist; give an .engine or .onnx file, or auto", ExitCode.MODEL)
     import onnxruntime
 
     try:

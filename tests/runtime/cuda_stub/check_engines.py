@@ -389,6 +389,15 @@ def test_auto_without_an_engine_or_without_its_toolkit(
     assert "needs the Python package 'tensorrt', which is not installed" in why
 
 
+def test_auto_without_a_home(make_engine: MakeEngine, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])  # a container's user whom nobody entered
+    with pytest.raises(Failure, match="no home folder.*set HOME or XDG_CACHE_HOME") as caught:
+        chosen()
+    assert caught.value.code == ExitCode.ENVIRONMENT
+
+
 def test_auto_without_pycuda(
     make_engine: MakeEngine, weights: Path, onnx: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
