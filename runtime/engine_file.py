@@ -110,9 +110,10 @@ def read_engine(path: Path) -> EngineFile:
             raise Failure(f"engine '{path}' {found}; make one with: edgedeblur build MODEL.onnx", ExitCode.MODEL)
     plan = _read(path)
     if plan[:4] not in PLAN_TAGS:
+        found = f"starts with {plan[:4]!r}" if plan else "is empty"
         raise Failure(
-            f"'{path}' is no TensorRT plan: it {f'starts with {plan[:4]!r}' if plan else 'is empty'}, a plan starts with "
-            f"one of {', '.join(map(repr, PLAN_TAGS))}; build it again with: edgedeblur build MODEL.onnx",
+            f"'{path}' is no TensorRT plan: it {found}, a plan starts with one of "
+            f"{', '.join(map(repr, PLAN_TAGS))}; build it again with: edgedeblur build MODEL.onnx",
             ExitCode.MODEL,
         )
     return EngineFile(path, plan, PLAN_TAGS[plan[:4]], read_sidecar(sidecar_path(path)))

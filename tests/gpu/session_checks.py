@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import json
+import subprocess
+import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,15 +19,20 @@ from typing import Any
 import numpy as np
 
 from tests.gpu.machine import Measured, SkipCheck, imported, torch_on_gpu
+from tests.gpu.session_case import SIZE, interval_spread, pictures_of, session_loop
 
 ROOT = Path(__file__).parents[2]
-SIZE = (720, 1280)
+CASE = Path(__file__).with_name("session_case.py")
+SMALLER = (360, 640)
 PRESET = "edge-s"
-ROUND = 150  # frames of one round of the throughput
+WARM_UP = 20  # frames
+ROUND, ROUND_S = 150, 2  # of the throughput: at most so many frames, and seconds
 ROUNDS = 3
-MEMORY_FRAMES, LONGEST_S = 2000, 20
+MEMORY_FRAMES, MEMORY_S = 2000, 10
+MOST_GROWN = 16 * 2**20  # bytes; a frame that was not given back would cost gigabytes
 FPS = 60
-PACED_FRAMES = 600
+PACED_FRAMES = 480
+REAL_ENGINE_S = 400
 
 
 def check_session_equals_onnx_runtime_on_tensorrt() -> Measured:
@@ -39,13 +47,13 @@ def check_session_equals_onnx_runtime_on_tensorrt_rtx() -> Measured:
 
 def check_session_results_are_right_and_in_order() -> Measured:
     """PyTorch as the engine: every frame's result against PyTorch alone; results held across many others."""
-    torch, engine = _torch_engine()
-    pictures = _pictures(24)
+    torch, engine = _torch_engine(SIZE)
+    pictures = pictures_of(SIZE, 24)
     expected = [engine(torch.from_numpy(picture).cuda()).cpu().numpy() for picture in pictures]
     assert np.abs(expected[0].astype(int) - pictures[0]).mean() > 1, "the stand-in must change the frame"
-    with _session(engine) as session:
+    measured: Measured = {}
+    with _part(measured, "session"), _session(engine) as session:
         flying: deque[int] = deque()
-        worst = 0
         kept = []
         for index in [*range(24), *range(23, -1, -1)]:
             session.submit(pictures[index])
@@ -53,13 +61,17 @@ def check_session_results_are_right_and_in_order() -> Measured:
             if len(flying) == session.depth:
                 kept.append((flying.popleft(), session.result().image))
         kept += [(index, session.result().image) for index in flying]
-        for index, image in kept:
-            worst = max(worst, int(np.abs(image.astype(int) - expected[index]).max()))
-        assert worst <= 1, f"results differ from PyTorch's by up to {worst} grey levels"
-        how = session.describe()
-    assert not [thread for thread in threading.enumerate() if thread.name == "gpu"]
-    assert torch.ones(3, device="cuda").sum().item() == 3, "the context that torch shares must survive the session"
-    return {"worst_difference": worst, "how": how, "cuda_graph": how.endswith("CUDA graph")}
+        measured["how"] = session.describe()
+        differences = [np.abs(image.astype(int) - expected[index]) for index, image in kept]
+        measured["worst_difference"] = int(max(difference.max() for difference in differences))
+        measured["worst_mean_difference"] = worst = float(max(difference.mean() for difference in differences))
+        # FP16 by other kernels differs in single pixels; three rows of another frame would be more than this.
+        assert worst <= 0.1, "results differ from PyTorch's, in grey levels"
+    with _part(measured, "end"):
+        assert not [thread for thread in threading.enumerate() if thread.name == "gpu"], "the thread is still there"
+        alive = torch.ones(3, device="cuda").sum().item()
+        assert alive == 3, "the context that torch shares must survive the session"
+    return _verdict(measured)
 
 
 def check_session_throughput() -> Measured:
@@ -68,42 +80,59 @@ def check_session_throughput() -> Measured:
     The two take turns. Also the intervals between results, and what a session leaves of the GPU's memory untouched
     over many frames.
     """
-    torch, engine = _torch_engine()
-    pictures = _pictures(8)
-    bare = _bare_loop(torch, engine, pictures)  # first: it empties torch's cache, which the session's graph works in
-    with _session(engine) as session:
-        _session_loop(session, pictures, 30)
+    torch, engine = _torch_engine(SIZE)
+    pictures = pictures_of(SIZE, 8)
+    measured: Measured = {}
+    bare = None
+    with _part(measured, "bare loop"):  # first: it empties torch's cache, which the session's graph works in
+        bare = _bare_loop(torch, engine, pictures)
+    with _part(measured, "session"), _session(engine) as session:
+        measured["how"] = session.describe()
+        frame_s = session_loop(session, pictures, WARM_UP)[0] / WARM_UP
+        count = max(WARM_UP, min(ROUND, int(ROUND_S / frame_s)))
         bare_s, session_s = [], []
         for _ in range(ROUNDS):
-            bare_s.append(bare(ROUND))
-            session_s.append(_session_loop(session, pictures, ROUND)[0])
-        count = min(MEMORY_FRAMES, int(LONGEST_S * ROUND / min(session_s)))
-        before = torch.cuda.mem_get_info()[0]
-        intervals = _session_loop(session, pictures, count)[1][10:]
-        grown = before - torch.cuda.mem_get_info()[0]
-        how = session.describe()
-    ratios = sorted(one / other for one, other in zip(bare_s, session_s, strict=True))
-    p50, p99 = (float(np.percentile(intervals, percent, method="inverted_cdf")) for percent in (50, 99))
-    measured = {
-        "how": how,
-        "bare_fps": [round(ROUND / seconds, 2) for seconds in bare_s],
-        "session_fps": [round(ROUND / seconds, 2) for seconds in session_s],
-        "session_to_bare": [round(ratio, 4) for ratio in ratios],
-        "session_to_bare_median": round(ratios[ROUNDS // 2], 4),
-        "interval_p50_ms": round(p50, 3),
-        "interval_p99_ms": round(p99, 3),
-        "interval_p99_to_p50": round(p99 / p50, 4),
-        "memory_grown_bytes": grown,
-        "memory_frames": count,
-    }
-    assert grown <= 0, f"GPU memory went away: {measured}"
-    assert how.endswith("CUDA graph"), f"the network was not recorded: {measured}"
-    return measured
+            if bare is not None:
+                bare_s.append(bare(count))
+            session_s.append(session_loop(session, pictures, count)[0])
+        measured["frames"] = count
+        measured["bare_fps"] = [round(count / seconds, 2) for seconds in bare_s]
+        measured["session_fps"] = [round(count / seconds, 2) for seconds in session_s]
+        if ratios := sorted(one / other for one, other in zip(bare_s, session_s, strict=False)):
+            measured["session_to_bare"] = [round(ratio, 4) for ratio in ratios]
+            measured["session_to_bare_median"] = round(ratios[len(ratios) // 2], 4)
+        with _part(measured, "many frames"):
+            _many_frames(torch, session, pictures, max(WARM_UP, min(MEMORY_FRAMES, int(MEMORY_S / frame_s))), measured)
+        assert measured["how"].endswith("CUDA graph"), "the network was not recorded"
+    return _verdict(measured)
+
+
+def _many_frames(torch: Any, session: Any, pictures: list[Any], count: int, measured: Measured) -> None:
+    before = torch.cuda.mem_get_info()[0]
+    intervals = session_loop(session, pictures, count)[1][10:]
+    grown = before - torch.cuda.mem_get_info()[0]
+    measured |= {**interval_spread(intervals), "memory_grown_bytes": grown, "memory_frames": count}
+    assert grown <= MOST_GROWN, "GPU memory went away"
 
 
 def check_session_frame_age() -> Measured:
-    """A camera of 60 frames/s through the pipeline: age of the frames beside the network's own time."""
-    _, engine = _torch_engine()
+    """A camera of 60 frames/s through the pipeline: age of the frames beside the network's own time.
+
+    Where the GPU cannot keep up, frames wait for it; the same is measured with smaller ones then.
+    """
+    measured: Measured = {}
+    for size in (SIZE, SMALLER):
+        name = f"{size[1]}x{size[0]}"
+        with _part(measured, name):
+            measured[name] = row = _frame_age(size)
+            if row["compute_ms"]["p50"] < 1000 / FPS - 3:
+                assert row["age_over_compute_ms"] <= 2, "frames are older than the network takes and 2 ms"
+                break
+    return _verdict(measured)
+
+
+def _frame_age(size: tuple[int, int]) -> Measured:
+    _, engine = _torch_engine(size)
     from runtime.frame import now_ns
     from runtime.pipeline import Pipeline, PipelineOptions
     from runtime.sinks import NullSink
@@ -111,26 +140,40 @@ def check_session_frame_age() -> Measured:
     from runtime.timing import Timing
 
     with _session(engine) as session:
+        how = session.describe()
         timing = Timing(now_ns())
-        source = _Camera(_pictures(8), PACED_FRAMES)
+        source = _Camera(pictures_of(size, 8), PACED_FRAMES)
         pipeline = Pipeline(source, session, [NullSink()], timing, PipelineOptions(latest=True))
         pipeline.run(Stop())
     stages = timing.stages
     rows = {name: getattr(stages, name).summary() for name in ("age", "inference", "upload", "compute", "download")}
     shown = {f"{name}_ms": {key: row[key] for key in ("p50", "p95", "max", "n")} for name, row in rows.items()}
     ages = np.array(stages.age._kept[: stages.age.count])
-    age_p50, age_p99 = (float(np.percentile(ages, percent, method="inverted_cdf")) for percent in (50, 99))
-    compute = float(rows["compute"]["p50"])
-    over = age_p50 - compute
-    measured = {
+    p50, p99 = (float(np.percentile(ages, percent, method="inverted_cdf")) for percent in (50, 99))
+    return {
+        "how": how,
         **shown,
-        "age_p99_ms": round(age_p99, 3),
-        "age_p99_to_p50": round(age_p99 / age_p50, 4),
-        "age_over_compute_ms": round(over, 3),
+        "age_p99_ms": round(p99, 3),
+        "age_p99_to_p50": round(p99 / p50, 4),
+        "age_over_compute_ms": round(p50 - float(rows["compute"]["p50"]), 3),
         "drops": pipeline.drops(),
     }
-    if compute < 1000 / FPS - 3:  # else the GPU cannot keep up and frames wait for it
-        assert over <= 2, f"frames are {over:.2f} ms older than the network takes: {measured}"
+
+
+@contextlib.contextmanager
+def _part(measured: Measured, name: str) -> Iterator[None]:
+    """What breaks one part of a check is kept under its name; the other parts are still measured."""
+    try:
+        yield
+    except SkipCheck:
+        raise
+    except Exception:
+        measured.setdefault("broken", {})[name] = traceback.format_exc()
+
+
+def _verdict(measured: Measured) -> Measured:
+    """`measured`. Raises: AssertionError, with all of it, when a part broke."""
+    assert "broken" not in measured, json.dumps(measured, indent=2)
     return measured
 
 
@@ -165,13 +208,13 @@ class _Camera:
         pass
 
 
-def _torch_engine() -> tuple[Any, Any]:
-    """torch, and PyTorch as an engine. Raises: SkipCheck without PyCUDA."""
+def _torch_engine(size: tuple[int, int]) -> tuple[Any, Any]:
+    """torch, and PyTorch as an engine for frames of (height, width). Raises: SkipCheck without PyCUDA."""
     torch = torch_on_gpu()
     imported("pycuda.driver")
     from tests.gpu.torch_engine import TorchEngine
 
-    return torch, TorchEngine(torch, PRESET, SIZE)
+    return torch, TorchEngine(torch, PRESET, size)
 
 
 @contextlib.contextmanager
@@ -187,27 +230,6 @@ def _session(engine: Any) -> Iterator[Any]:
         contextlib.closing(TensorRTSession(read_engine(path))) as session,
     ):
         yield session
-
-
-def _pictures(count: int) -> list[Any]:
-    """(720, 1280, 3) uint8 frames, smooth and each different."""
-    rows, columns = np.indices(SIZE, dtype=np.float32)
-    waves = [np.sin(rows / (17 + 3 * i)) + np.cos(columns / (29 + 5 * i)) for i in range(count)]
-    return [np.stack([wave * 50 + 110 + 20 * c for c in range(3)], axis=-1).astype(np.uint8) for wave in waves]
-
-
-def _session_loop(session: Any, pictures: list[Any], count: int) -> tuple[float, list[float]]:
-    """Seconds for `count` frames with as many in flight as the session likes, and milliseconds between results."""
-    finished: list[int] = []
-    start = time.perf_counter()
-    given = 0
-    while len(finished) < count:
-        while given < count and given - len(finished) < session.depth:
-            session.submit(pictures[given % len(pictures)])
-            given += 1
-        finished.append(session.result().finished_ns)
-    seconds = time.perf_counter() - start
-    return seconds, [(after - before) / 1e6 for before, after in itertools.pairwise(finished)]
 
 
 def _bare_loop(torch: Any, engine: Any, pictures: list[Any]) -> Any:
@@ -239,51 +261,15 @@ def _bare_loop(torch: Any, engine: Any, pictures: list[Any]) -> Any:
 
 
 def _real_engine(toolkit: str) -> Measured:
-    torch = torch_on_gpu()
+    """In a process of its own: TensorRT ending or hanging it must not cost the other checks."""
+    torch_on_gpu()
     for name in (toolkit, "pycuda.driver", "onnx", "onnx_ir", "onnxruntime"):
         imported(name)
-    import edgedeblur
-    from runtime.engine_rebuild import usable_engine
-    from runtime.onnx_session import OnnxSession
-    from runtime.tensorrt_session import TensorRTSession
-
-    model = ROOT / "runtime" / "weights" / "edge-n.onnx"
-    notes: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "edge-n.engine"
-        words = [
-            "build",
-            str(model),
-            "--size",
-            f"{SIZE[0]}x{SIZE[1]}",
-            "--toolkit",
-            toolkit,
-            "--save-engine",
-            str(path),
-        ]
-        code = edgedeblur.main(words)
-        if code == edgedeblur.ExitCode.ENVIRONMENT:
-            raise SkipCheck(f"{toolkit} does not build for {torch.cuda.get_device_name()}; its message is above")
-        assert code == 0
-        starts = []
-        for _ in range(2):
-            session = TensorRTSession(usable_engine(path, "never", notes.append))
-            starts.append(session.notes[0])
-            picture = _pictures(1)[0]
-            sharp = session.infer(picture).copy()
-            seconds, intervals = _session_loop(session, _pictures(8), 300)
-            how = session.describe()
-            session.close()
-    difference = np.abs(sharp.astype(int) - OnnxSession(model).infer(picture))
-    assert difference.mean() < 0.5, f"mean difference {difference.mean():.3f} grey levels"
-    p50, p99 = (float(np.percentile(intervals, percent, method="inverted_cdf")) for percent in (50, 99))
-    return {
-        "how": how,
-        "mean_difference": float(difference.mean()),
-        "worst_difference": int(difference.max()),
-        "fps": round(300 / seconds, 2),
-        "interval_p50_ms": round(p50, 3),
-        "interval_p99_to_p50": round(p99 / p50, 4),
-        "starts": starts,
-        "notes": notes,
-    }
+    command = [sys.executable, str(CASE), toolkit]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=REAL_ENGINE_S)
+    assert done.returncode == 0, f"the process ended with {done.returncode}: {done.stderr[-3000:]}"
+    measured: Measured = json.loads(done.stdout.splitlines()[-1])
+    if "lacking" in measured:
+        raise SkipCheck(f"{toolkit} does not build here: {done.stderr[-500:]}")
+    assert measured["mean_difference"] < 0.5, f"it computes something else, in grey levels: {measured}"
+    return measured

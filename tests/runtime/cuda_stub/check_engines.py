@@ -393,7 +393,7 @@ def test_auto_without_a_home(make_engine: MakeEngine, weights: Path, monkeypatch
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])  # a container's user whom nobody entered
-    with pytest.raises(Failure, match="no home folder.*set HOME or XDG_CACHE_HOME") as caught:
+    with pytest.raises(Failure, match=r"no home folder.*set HOME or XDG_CACHE_HOME") as caught:
         chosen()
     assert caught.value.code == ExitCode.ENVIRONMENT
 
