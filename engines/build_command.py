@@ -18,9 +18,9 @@ from engines.deform_choice import choose_deform
 from engines.existing import check_replaceable, find_existing, find_previous
 from engines.files import build_lock, make_folder
 from engines.making import Job, make_engine
-from engines.parity import Parity, check_parity
+from engines.parity import check_parity
 from engines.precision_gate import DEFAULT_MIN_PSNR, check_built
-from engines.sidecar import Source, calibration_of, tool_version
+from engines.sidecar import Source, calibration_of, quality_of, tool_version
 from engines.sizes import check_sizes, parse_sizes
 from engines.toolkit import Toolkit, find_toolkit
 from export.passes.golden_file import golden_path, read_golden
@@ -89,12 +89,10 @@ def _make(args: argparse.Namespace, job: Job) -> dict[str, Any]:
 
 def _check_again(job: Job, sidecar: dict[str, Any]) -> None:
     """An engine that is there may have been built with a lower --min-psnr. Raises Failure (QUALITY)."""
-    quality = sidecar.get("quality") or {}
-    check_built(quality.get("fp16_psnr_to_fp32"), DEFAULT_MIN_PSNR if job.min_psnr is None else job.min_psnr)
-    parity = quality.get("parity")
+    fp16_psnr, parity = quality_of(sidecar)
+    check_built(fp16_psnr, DEFAULT_MIN_PSNR if job.min_psnr is None else job.min_psnr)
     if parity is not None:
-        measured = Parity(parity["psnr"], parity["worst_frame"], tuple(parity["frames"]))
-        check_parity(measured, job.config.precision, job.min_psnr)
+        check_parity(parity, job.config.precision, job.min_psnr)
 
 
 def _precision(asked: str | None, path: Path, found: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgedeblur import ExitCode, Failure
 from engines.artefact import Artefact, key_of, sizes_of
-from engines.sidecar import differences, looks_like_sidecar
+from engines.sidecar import differences, looks_like_sidecar, quality_of
 from engines.sizes import name_of_sizes
 from export.passes.whole_files import check_regular
 from runtime.engine_file import ENGINE_SUFFIXES, EngineFile, read_sidecar
@@ -20,10 +20,11 @@ def find_existing(artefact: Artefact, parts: Mapping[str, Any]) -> dict[str, Any
         return None
     try:
         sidecar = read_sidecar(artefact.sidecar)
+        if sidecar is None:
+            return None
+        quality_of(sidecar)
     except Failure as failure:
-        print(f"not used: {failure}", file=sys.stderr)
-        return None
-    if sidecar is None:
+        print(f"not used: {artefact.engine.name}: {failure}", file=sys.stderr)
         return None
     changed = _changed_parts(sidecar, parts) or differences(sidecar, artefact.engine.read_bytes())
     changed = changed or _plugin_differences(artefact, sidecar)
@@ -57,7 +58,8 @@ def _changed_parts(sidecar: Mapping[str, Any], parts: Mapping[str, Any]) -> list
     """The key parts that differ, each with the engine's value and the one asked for."""
     if sidecar.get("key") == key_of(parts):
         return []
-    built = sidecar.get("key_parts") or {}
+    built = sidecar.get("key_parts")
+    built = built if isinstance(built, Mapping) else {}
     changed = [name for name in parts if built.get(name) != parts[name]]
     return [f"{name} is {_short(built.get(name))}, now {_short(parts[name])}" for name in changed] or ["key differs"]
 

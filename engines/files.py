@@ -55,7 +55,8 @@ def _locked_descriptor(path: Path) -> int:
         except BlockingIOError:
             print(f"another build of the same is running; waiting for {path.name}", file=sys.stderr, flush=True)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        # The holder removes the file when it is done: what we waited for may have no name any more.
-        if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
-            return descriptor
+        # The holder removes the file when it is done: what we waited for may have no name any more, or another's.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
         os.close(descriptor)

@@ -93,7 +93,8 @@ def _build(job: Job, previous: Mapping[str, Any] | None) -> BuiltEngine:
             print(f"kernel timings are not kept: {failure}", file=sys.stderr)
 
     last = (previous or {}).get("build")
-    took = last.get("seconds") if isinstance(last, Mapping) else None
+    seconds = last.get("seconds") if isinstance(last, Mapping) else None
+    took = seconds if isinstance(seconds, int | float) else None
     before = "" if took is None else f", which took {took:.0f} s last time"
     name = job.artefact.engine.name
     print(f"building {name} with {job.toolkit.name} {job.toolkit.version}{before}", file=sys.stderr, flush=True)

@@ -53,6 +53,11 @@ class Parity:
     def as_json(self) -> dict[str, Any]:
         return {"psnr": self.worst, "worst_frame": self.worst_frame, "frames": list(self.frames)}
 
+    @staticmethod
+    def from_json(found: Any) -> Parity:
+        """What `as_json` gave. Raises TypeError, ValueError or KeyError for anything else."""
+        return Parity(float(found["psnr"]), str(found["worst_frame"]), tuple(map(str, found["frames"])))
+
 
 def why_not_here(gpu: Gpu | None, sm: Sequence[str]) -> str | None:
     """Why an engine for the compute capabilities `sm` cannot run on this machine; None when it can."""
@@ -98,7 +103,7 @@ def check_parity(parity: Parity, precision: str, minimum: float | None) -> None:
     minimum: dB that the user asked for instead of MIN_PSNR.
     """
     least = MIN_PSNR[precision] if minimum is None else minimum
-    if parity.worst < least:
+    if not parity.worst >= least:  # NaN neither
         raise Failure(
             f"the engine computes something else than the file it was built from: {parity.worst:.1f} dB on "
             f"{parity.worst_frame}, expected at least {least:g} dB; it was not kept. Try --deform gather, another "

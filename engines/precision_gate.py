@@ -36,7 +36,7 @@ def check_built(measured: float | None, minimum: float, found: str = "fp32") -> 
 
     found: precision of the file that is built from.
     """
-    if measured is not None and measured < minimum:
+    if measured is not None and not measured >= minimum:  # NaN neither
         what, hint = (
             ("the FP16 graph's output", "build with --precision fp32, or with")
             if found == "fp32"

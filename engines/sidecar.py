@@ -18,6 +18,7 @@ from edgedeblur import ExitCode, Failure
 from engines.artefact import Artefact, key_of
 from engines.build import BuiltEngine
 from engines.gpu import driver_cuda
+from engines.parity import Parity
 from engines.plugin_library import PluginLibrary
 from export.passes.model_file import CALIBRATION_KEY
 from runtime.engine_file import SCHEMA
@@ -51,7 +52,7 @@ def calibration_of(metadata: Mapping[str, str], path: Path) -> dict[str, Any] | 
         return None
     try:
         return dict(json.loads(text))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise Failure(
             f"{path} has '{CALIBRATION_KEY}' {text[:80]!r}; expected a JSON object: make it with edgedeblur calibrate",
             ExitCode.MODEL,
@@ -107,6 +108,19 @@ def sidecar_bytes(sidecar: Mapping[str, Any]) -> bytes:
     layers = ",\n".join(f"    {json.dumps(layer)}" for layer in sidecar["layers"])
     head = json.dumps({key: value for key, value in sidecar.items() if key != "layers"}, indent=2)
     return f'{head[:-2]},\n  "layers": [\n{layers}\n  ]\n}}\n'.encode()
+
+
+def quality_of(sidecar: Mapping[str, Any]) -> tuple[float | None, Parity | None]:
+    """dB between the FP16 graph and its file, and the engine's parity; None for what was not measured.
+
+    Raises Failure (MODEL) when somebody wrote something else there.
+    """
+    try:
+        quality = sidecar["quality"]
+        psnr, parity = quality["fp16_psnr_to_fp32"], quality["parity"]
+        return None if psnr is None else float(psnr), None if parity is None else Parity.from_json(parity)
+    except (LookupError, TypeError, ValueError) as error:
+        raise Failure(f"the sidecar's 'quality' is not what build writes ({error!r})", ExitCode.MODEL) from error
 
 
 def looks_like_sidecar(data: bytes) -> bool:

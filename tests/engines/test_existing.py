@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import edgedeblur
-from edgedeblur import ExitCode
+from edgedeblur import ExitCode, Failure
+from engines import build_command
 from engines.artefact import key_of
 from tests.engines.conftest import Build
 
@@ -84,7 +86,38 @@ def test_damaged_and_foreign_files_beside_it_say_nothing(
     (folder / "m.64x96.b1.fp16.notes.json").write_text("{")
     (folder / "m.64x96.b1.fp16.old.json").write_text('{"schema": "edgedeblur.engine/1"}')
     (folder / "m.64x96.b1.fp16.odd.json").write_text('{"schema": "edgedeblur.engine/2", "key_parts": 3, "build": []}')
+    (folder / "m.64x96.b1.fp16.new.json").write_text(
+        '{"schema": "edgedeblur.engine/2", "key_parts": {}, "build": {"seconds": "long"}}'
+    )
     assert "last time" not in rebuild(onnx_file, capsys)
+
+
+def test_a_sidecar_that_somebody_edited_is_not_used(
+    build: Build, onnx_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def making(*_: object) -> None:
+        raise Failure("would be built again", ExitCode.SOURCE)
+
+    sidecar = Path(build(onnx_file)["engine"]).with_suffix(".json")
+    written = json.loads(sidecar.read_text())
+    parity = {"psnr": 60.0, "worst_frame": "one", "frames": ["one"]}
+    monkeypatch.setattr(build_command, "make_engine", making)
+
+    def code(**quality: object) -> int:
+        sidecar.write_text(json.dumps({**written, "quality": {**written["quality"], **quality}}))
+        return edgedeblur.main(["build", str(onnx_file), "--size", "64x96", *PORTABLE])
+
+    assert code(parity=parity) == 0
+    for below in ({"fp16_psnr_to_fp32": 3}, {"fp16_psnr_to_fp32": math.nan}, {"parity": {**parity, "psnr": math.nan}}):
+        assert code(**below) == ExitCode.QUALITY
+    capsys.readouterr()
+    for damaged in (3, "x", [1], {"psnr": 60.0}, {**parity, "psnr": None}, {**parity, "frames": 3}):
+        assert code(parity=damaged) == ExitCode.SOURCE
+        assert "'quality' is not what build writes" in capsys.readouterr().err
+    for damaged in ("x", [1], {"a": 1}):
+        assert code(fp16_psnr_to_fp32=damaged) == ExitCode.SOURCE
+    sidecar.write_text(json.dumps({**written, "quality": [1]}))
+    assert edgedeblur.main(["build", str(onnx_file), "--size", "64x96", *PORTABLE]) == ExitCode.SOURCE
 
 
 def test_a_name_of_ones_own_says_what_differs_too(

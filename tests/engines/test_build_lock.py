@@ -1,0 +1,43 @@
+"""The lock of a build: one at a time, handed on however often, and nothing left behind."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engines.files import build_lock
+
+HOLDERS, TURNS = 6, 300
+
+
+@pytest.fixture
+def hasty_threads() -> Iterator[None]:
+    """Threads change places at every few instructions, as processes on many cores do."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_many_take_turns(hasty_threads: None, tmp_path: Path) -> None:
+    path, inside, done = tmp_path / ".m.engine.lock", [0], []
+
+    def hold() -> None:
+        for _ in range(TURNS):
+            with build_lock(path):
+                inside[0] += 1
+                assert inside[0] == 1
+                inside[0] -= 1
+        done.append(True)
+
+    threads = [threading.Thread(target=hold, daemon=True) for _ in range(HOLDERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(done) == HOLDERS
+    assert list(tmp_path.iterdir()) == []
