@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -38,6 +39,23 @@ def test_many_take_turns(hasty_threads: None, tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=15)
     assert len(done) == HOLDERS
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_a_file_that_vanishes_while_it_is_looked_at(look: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other builds do between any two steps of ours: remove the file that they held."""
+    path, looks, really = tmp_path / ".m.engine.lock", [0], Path.stat
+
+    def stat(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        looks[0] += self == path
+        if self == path and looks[0] == look:
+            path.unlink()
+        return really(self, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with build_lock(path):
+        assert path.exists()
     assert list(tmp_path.iterdir()) == []

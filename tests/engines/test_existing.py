@@ -114,8 +114,8 @@ def test_a_sidecar_that_somebody_edited_is_not_used(
     for damaged in (3, "x", [1], {"psnr": 60.0}, {**parity, "psnr": None}, {**parity, "frames": 3}):
         assert code(parity=damaged) == ExitCode.SOURCE
         assert "'quality' is not what build writes" in capsys.readouterr().err
-    for damaged in ("x", [1], {"a": 1}):
-        assert code(fp16_psnr_to_fp32=damaged) == ExitCode.SOURCE
+    for wrong in ("x", [1], {"a": 1}):
+        assert code(fp16_psnr_to_fp32=wrong) == ExitCode.SOURCE
     sidecar.write_text(json.dumps({**written, "quality": [1]}))
     assert edgedeblur.main(["build", str(onnx_file), "--size", "64x96", *PORTABLE]) == ExitCode.SOURCE
 
