@@ -206,6 +206,7 @@ def test_a_network_is_recorded_right_after_it_ran_at_those_addresses(make_engine
     run = toolkit.IExecutionContext.execute_async_v3
 
     def noted(context: Any, stream: int) -> bool:
+        assert driver.is_idle(stream) or not driver.is_recording(stream)
         calls.append((driver.is_recording(stream), tuple(context._addresses.values()) + context._shape))
         return bool(run(context, stream))
 
@@ -213,6 +214,7 @@ def test_a_network_is_recorded_right_after_it_ran_at_those_addresses(make_engine
     session = TensorRTSession(make_engine((9, 9), SIZE, (60, 80)))
     kept = [session.infer(picture) for picture in [*frames(5), *frames(5, (20, 31)), *frames(2)]]
     assert sum(recording for recording, _ in calls) >= 2
+    assert session.describe().endswith("CUDA graph")
     for (_, before), (recording, here) in itertools.pairwise([(False, ()), *calls]):
         assert not recording or before == here
     del kept

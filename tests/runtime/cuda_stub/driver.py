@@ -42,6 +42,11 @@ def is_recording(stream: int) -> bool:
     return bool(library().stub_is_recording(ctypes.c_void_p(stream)))
 
 
+def is_idle(stream: int) -> bool:
+    """Whether all that a stream was given is done."""
+    return int(library().cuStreamQuery(ctypes.c_void_p(stream))) == 0
+
+
 def reset() -> None:
     library().stub_reset()
 
