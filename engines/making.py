@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from edgedeblur import ExitCode, Failure
 from engines.artefact import Artefact
 from engines.build import BuildConfig, BuiltEngine, engine_from_onnx
 from engines.files import write_together
-from engines.parity import Engine, Parity, check_parity, measure, references, why_not_here
+from engines.parity import Parity, check_parity, measure, references, running, why_not_here
 from engines.plugin_library import PluginLibrary
+from engines.plugin_probe import check_plugin
 from engines.precision_gate import DEFAULT_MIN_PSNR, check_built, measure_built
 from engines.sidecar import Source, sidecar_bytes, sidecar_of
 from engines.toolkit import Toolkit
@@ -50,6 +50,8 @@ def make_engine(job: Job, previous: Mapping[str, Any] | None = None) -> dict[str
     either gate, and what engine_from_onnx and write_together raise.
     """
     fp16_psnr = _gate(job)
+    if job.config.plugin is not None and why_not_here(job.toolkit.gpu, job.parts["sm"]) is None:
+        check_plugin(job.config.plugin, job.config, job.toolkit)
     built = _build(job, previous)
     plugin = None if job.config.plugin is None else plugin_beside(job.config.plugin, job.artefact.engine)
     sidecar = sidecar_of(built, job.parts, job.source, job.artefact, plugin, fp16_psnr)
@@ -126,21 +128,10 @@ def _compare(job: Job, built: BuiltEngine, sidecar: Mapping[str, Any]) -> Parity
     if reason:
         print(f"the engine was not compared with its file: {reason}", file=sys.stderr)
         return None
-    with _running(job, built, sidecar) as engine:
+    with running(EngineFile(job.artefact.engine, built.plan, job.toolkit.name, sidecar)) as engine:
         parity = measure(engine, expected)
     check_parity(parity, job.config.precision, job.min_psnr)
     print(
         f"gate: the engine is {parity.worst:.1f} dB from its file, at worst, on {len(expected)} frames", file=sys.stderr
     )
     return parity
-
-
-@contextlib.contextmanager
-def _running(job: Job, built: BuiltEngine, sidecar: Mapping[str, Any]) -> Iterator[Engine]:
-    """The engine, running on this GPU before it is a file."""
-    from runtime.tensorrt_session import TensorRTSession  # builds without a device need none of it
-
-    # Building has loaded the plugin, and TensorRT takes no second one of its name.
-    file = EngineFile(job.artefact.engine, built.plan, job.toolkit.name, {**sidecar, "plugin": None})
-    with contextlib.closing(TensorRTSession(file)) as session:
-        yield session

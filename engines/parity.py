@@ -6,8 +6,10 @@ was itself compared with the golden outputs where there are any.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +18,7 @@ from edgedeblur import ExitCode, Failure
 from engines.precision_gate import probe_frames, reference_session, sharp_of
 from engines.sizes import takes, text_of
 from export.passes.golden_file import Image, Pair
+from runtime.engine_file import EngineFile
 from runtime.gpu import Gpu
 from runtime.quality import MOST_DB, psnr
 from runtime.size_range import Size, SizeRange
@@ -57,6 +60,19 @@ class Parity:
     def from_json(found: Any) -> Parity:
         """What `as_json` gave. Raises TypeError, ValueError or KeyError for anything else."""
         return Parity(float(found["psnr"]), str(found["worst_frame"]), tuple(map(str, found["frames"])))
+
+
+@contextlib.contextmanager
+def running(file: EngineFile) -> Iterator[Engine]:
+    """An engine of this GPU that need not be a file yet, loaded and ready. Raises Failure as TensorRTSession does.
+
+    Whoever built it in this process has loaded its plugin: TensorRT takes no second one of its name, so none is loaded.
+    """
+    from runtime.tensorrt_session import TensorRTSession  # builds without a device need none of it
+
+    sidecar = None if file.sidecar is None else {**file.sidecar, "plugin": None}
+    with contextlib.closing(TensorRTSession(dataclasses.replace(file, sidecar=sidecar))) as session:
+        yield session
 
 
 def why_not_here(gpu: Gpu | None, sm: Sequence[str]) -> str | None:

@@ -152,7 +152,7 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
             yield OnnxSession(onnx_file)
 
         monkeypatch.setattr(making, "why_not_here", lambda *_: None)
-        monkeypatch.setattr(making, "_running", running)
+        monkeypatch.setattr(making, "running", running)
 
     return set_file
 

@@ -49,6 +49,18 @@ def check_engines_of_tensorrt_rtx_in_int8() -> Measured:
     return _engines("tensorrt_rtx", "int8", ("gather",))
 
 
+def check_plugin_alone_in_an_engine() -> Measured:
+    """The builder's probe as any file: one deformable convolution with offsets that reach far, FP32 and FP16."""
+    _prepared("tensorrt")
+    from engines.plugin_probe import NAME, SIZE, probe_bytes
+    from engines.sizes import text_of
+
+    onnx = Path(tempfile.mkdtemp(prefix="edgedeblur-gpu-")) / NAME
+    onnx.write_bytes(probe_bytes())
+    words = ("--size", text_of(SIZE), "--deform", "plugin", "--precision")
+    return _verdict({precision: _case("tensorrt", onnx, *words, precision) for precision in ("fp32", "fp16")})
+
+
 def check_engine_for_a_range_of_sizes() -> Measured:
     """One engine of edge-n for three sizes, by each toolkit that is here."""
     _prepared("onnxruntime")
