@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +23,7 @@ from engines.toolkit import Toolkit, find_toolkit
 from export.passes.rename_deform import PLUGIN_NAMESPACE, PLUGIN_OP, PLUGIN_VERSION
 from export.passes.whole_files import cannot_write, write_whole
 from runtime.gpu import Gpu
+from runtime.user_cache import user_cache
 
 FOLDER = Path(__file__).parent / "plugin"
 SOURCES = ("deform_kernel.cu", "deform_plugin.cpp", "deform_creator.cpp")
@@ -58,7 +58,7 @@ def plugin_library(toolkit: Toolkit) -> PluginLibrary:
         raise Failure("the plugin is compiled for this machine's GPU, and there is none", ExitCode.ENVIRONMENT)
     nvcc, headers = find_nvcc(), find_headers(toolkit.version)
     _check_fits(nvcc, toolkit.gpu)
-    path = cache_folder() / _name(nvcc, headers, toolkit.gpu.sm)
+    path = user_cache() / _name(nvcc, headers, toolkit.gpu.sm)
     kept = _kept(path)
     if kept is not None:
         return kept
@@ -99,11 +99,6 @@ def _knows_plugin(registry: Any) -> bool:
     return (PLUGIN_OP, PLUGIN_VERSION, PLUGIN_NAMESPACE) in found
 
 
-def cache_folder() -> Path:
-    """Where libraries are kept: `edgedeblur` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgedeblur"
-
-
 def compile_command(nvcc: Nvcc, headers: Headers, sm: int, output: Path) -> list[str]:
     """nvcc's arguments for the whole plugin, for one GPU."""
     sources = [str(FOLDER / name) for name in SOURCES]
@@ -115,7 +110,8 @@ def compile_command(nvcc: Nvcc, headers: Headers, sm: int, output: Path) -> list
 
 def _name(nvcc: Nvcc, headers: Headers, sm: int) -> str:
     """Equal names hold equal libraries: everything that goes into one is hashed."""
-    code = {path.name: path.read_text() for path in sorted([*FOLDER.glob("deform_*"), FOLDER / EXPORTS])}
+    sources = sorted([*FOLDER.glob("deform_*"), FOLDER / EXPORTS])
+    code = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources}
     parts = json.dumps([nvcc.version, headers.version, sm, FLAGS, code])
     key = hashlib.sha256(parts.encode()).hexdigest()[:16]
     return f"{PLUGIN_OP}.trt{headers.text}.sm{sm}.{key}.so"
@@ -146,17 +142,20 @@ def _kept(path: Path) -> PluginLibrary | None:
     """What an earlier call compiled; None when it is not there, not whole or not what was written."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return PluginLibrary(path, digest) if _sum_file(path).read_text().strip() == digest else None
+        return PluginLibrary(path, digest) if _sum_file(path).read_bytes().strip() == digest.encode() else None
     except OSError:
         return None
 
 
 def _compile(nvcc: Nvcc, headers: Headers, sm: int, path: Path) -> PluginLibrary:
     print(f"compiling the plugin for TensorRT {headers.text} and sm{sm}, once", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / path.name
-        nvcc.run(compile_command(nvcc, headers, sm, output))
-        data = output.read_bytes()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / path.name
+            nvcc.run(compile_command(nvcc, headers, sm, output))
+            data = output.read_bytes()
+    except OSError as error:  # of the temporary folder
+        raise cannot_write(Path(error.filename or path), error, ADVICE) from error
     digest = hashlib.sha256(data).hexdigest()
     write_whole({path: data, _sum_file(path): f"{digest}\n".encode()}, ADVICE)
     return PluginLibrary(path, digest)

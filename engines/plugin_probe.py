@@ -21,12 +21,13 @@ from edgedeblur import ExitCode, Failure
 from engines.build import BuildConfig, engine_from_onnx
 from engines.memory import LEAST
 from engines.parity import Parity, measure, references, running
-from engines.plugin_library import PluginLibrary, cache_folder
+from engines.plugin_library import PluginLibrary
 from engines.sizes import fixed_size, text_of
 from engines.toolkit import Toolkit
 from export.passes.model_file import SCHEMA_KEY, model_from_bytes
 from export.passes.whole_files import write_whole
 from runtime.engine_file import EngineFile
+from runtime.user_cache import user_cache
 
 NAME = Path("plugin-probe.onnx")
 SIZE = (24, 2040)  # (height, width): beyond column 1024 half-precision positions are whole pixels
@@ -143,7 +144,7 @@ def _passed_file(plugin: PluginLibrary, toolkit: Toolkit, precision: str, data: 
         precision,
         hashlib.sha256(data).hexdigest(),
     ]
-    return cache_folder() / f"probe.{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}.json"
+    return user_cache() / f"probe.{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}.json"
 
 
 def _remember(passed: Path, parity: Parity) -> None:

@@ -65,7 +65,7 @@ def _folders() -> list[Path]:
 
 def _read(folder: Path) -> Headers | None:
     try:
-        text = (folder / "NvInferVersion.h").read_text()
+        text = (folder / "NvInferVersion.h").read_text("utf-8", "replace")
     except OSError:
         return None
     defined = dict(re.findall(r"^#define\s+(\w+)\s+(\w+)", text, re.MULTILINE))

@@ -32,7 +32,7 @@ def load_model(path: Path) -> ir.Model:
 def read_model_bytes(path: Path) -> bytes:
     """The file's bytes. Raises Failure: MODEL when there is no such file, ENVIRONMENT when it cannot be read."""
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        found = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "does not exist"
         raise Failure(f"{path} {found}; expected an ONNX file: make one with edgedeblur export", ExitCode.MODEL)
     try:
         return path.read_bytes()

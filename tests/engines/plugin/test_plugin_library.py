@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,16 @@ def test_whatever_goes_into_the_library_gives_another(machine: Path, monkeypatch
     assert len(found) == len(compilations(machine)) == 6
 
 
-@pytest.mark.parametrize("damage", ["cut short", "other bytes", "no sum", "empty sum"])
+@pytest.mark.parametrize("damage", ["cut short", "other bytes", "no sum", "empty sum", "garbled sum"])
 def test_damaged_library_is_compiled_again(machine: Path, damage: str) -> None:
     path, _ = plugin_library(toolkit())
     total = path.with_suffix(".sha256")
     if damage == "no sum":
         total.unlink()
     else:
-        damaged = total if damage == "empty sum" else path
-        damaged.write_bytes(b"x" * path.stat().st_size if damage == "other bytes" else b"")
+        damaged = total if damage.endswith("sum") else path
+        content = {"other bytes": b"x" * path.stat().st_size, "garbled sum": b"\xff\xfe"}
+        damaged.write_bytes(content.get(damage, b""))
     again = plugin_library(toolkit())
     assert again.path == path
     assert len(compilations(machine)) == 2
@@ -208,6 +210,19 @@ def test_cache_that_cannot_be_written_is_named(machine: Path, monkeypatch: pytes
     assert "/proc/edgedeblur cannot be written" in message
     assert "XDG_CACHE_HOME" in message
     assert compilations(machine) == []
+
+
+def test_no_place_to_compile_in_and_no_home(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(machine / "nowhere"))
+    assert "nowhere" in refusal()
+    assert list((machine / "cache" / "edgedeblur").iterdir()) == []
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", nobody)
+    assert "set HOME or XDG_CACHE_HOME" in refusal()
 
 
 def shared_object(folder: Path, code: str) -> Path:
