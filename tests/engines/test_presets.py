@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 
 import edgedeblur
+from engines.precision_gate import DEFAULT_MIN_PSNR
 from export.passes import apply_passes, passes_for
 from export.passes.model_file import load_model, model_bytes
 from tests.engines.conftest import Build
@@ -51,10 +52,12 @@ def test_engine_builds(build: Build, preset_file: Path, precision: str, tmp_path
     result = build(preset_file, "--precision", precision, "--engine-dir", str(tmp_path), size=f"{SIZE[0]}x{SIZE[1]}")
     assert Path(result["engine"]).read_bytes().startswith(b"vtrt")
     assert result["model"]["preset"] in EDGE
+    measured = result["quality"]["fp16_psnr_to_fp32"]
+    assert measured is None if precision == "fp32" else measured > DEFAULT_MIN_PSNR + 5
     assert result["build"]["warnings"] == []
 
 
-@pytest.mark.parametrize(("preset", "deform"), [*((preset, "gather") for preset in EDGE), ("edge-n", "native")])
+@pytest.mark.parametrize(("preset", "deform"), [("edge-n", "gather"), ("edge-m", "gather"), ("edge-n", "native")])
 def test_int8_engine_builds(
     build: Build, exported: Callable[[str], Path], preset: str, deform: str, tmp_path: Path
 ) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 
 from edgedeblur import Failure
 from engines.nvcc import find_nvcc
-from engines.plugin_library import FOLDER
 from tests.engines.plugin.deform_call import CASES, FP16, FP32, Case, Params, Tensors, channels_last, pointers, problem
 from tests.gpu.machine import Measured, SkipCheck, graph_ms, imported, torch_on_gpu
 
+FOLDER = Path(__file__).parents[2] / "engines" / "plugin"
 SIZES = ((90, 160), (180, 320), (360, 640))
 CHANNELS = (32, 64, 128)
 SANITIZER = "compute-sanitizer"
