@@ -32,13 +32,16 @@ def choose_deform(
     if found not in ("native", asked) and asked != "auto":
         raise Failure(
             f"{source} has its deformable convolutions in {found} form already, of which --deform {asked} cannot be "
-            "made; give build the file that edgedeblur export or calibrate writes by default",
+            "made; give build what edgedeblur export, or calibrate with --deform native, writes",
             ExitCode.MODEL,
         )
     wanted = found if found != "native" else asked
     missing = _no_plugins(toolkit)
     if missing is not None and (wanted == "plugin" or named is not None):
-        raise Failure(f"{missing}; use --deform gather and a file with DeformConv, without --plugins")
+        raise Failure(
+            f"{missing}, and it is the toolkit in use: install tensorrt for the plugin, or leave --deform plugin and "
+            f"--plugins out{' and give build the file that export wrote' if found == 'plugin' else ''}"
+        )
     if found == "gather" and asked == "auto" and missing is None:
         print(
             f"building without our plugin: {source} has its deformable convolutions as standard operators already; "

@@ -12,7 +12,7 @@ from pathlib import Path
 from edgedeblur import ExitCode, Failure
 from export.passes.whole_files import cannot_write, write_whole
 
-ADVICE = "free space or choose another --engine-dir"
+ADVICE = "free space, check the folder's owner and mode, or choose another place"
 
 
 def write_together(contents: Mapping[Path, bytes]) -> None:
@@ -27,7 +27,9 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         raise cannot_write(folder, error, ADVICE) from error
     if not os.access(folder, os.W_OK):
-        raise Failure(f"{folder} is not writable; choose another with --engine-dir", ExitCode.ENVIRONMENT)
+        raise Failure(
+            f"{folder} is not writable; choose another place with --engine-dir or --save-engine", ExitCode.ENVIRONMENT
+        )
 
 
 @contextlib.contextmanager

@@ -17,6 +17,10 @@ MODULES = ("tensorrt", "tensorrt_rtx")
 SHORT_NAMES = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}
 TURING = "75"
 INSTALL = "pip install -e '.[engines]' (TensorRT-RTX, x86-64); on a Jetson JetPack brings tensorrt"
+INSTALL_ONE = {
+    "tensorrt": "on a Jetson `sudo apt install nvidia-jetpack`, elsewhere `pip install tensorrt` or from NVIDIA's apt",
+    "tensorrt_rtx": "pip install -e '.[engines]' (x86-64)",
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,9 @@ def find_toolkit(asked: str = "auto") -> Toolkit:
             raise Failure(_nothing_usable(installed), ExitCode.ENVIRONMENT)
         asked = usable[0]
     if asked not in installed:
-        raise Failure(f"the Python package '{asked}' is not installed; install: {INSTALL}", ExitCode.ENVIRONMENT)
+        raise Failure(
+            f"the Python package '{asked}' is not installed; install it: {INSTALL_ONE[asked]}", ExitCode.ENVIRONMENT
+        )
     if asked == "tensorrt" and gpu is None:
         raise Failure(
             "tensorrt builds on the GPU that will run the engine, and this machine has none; "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
-from runtime.engine_file import Difference, EngineFile
+from runtime.engine_file import Difference, EngineFile, is_there
 from runtime.gpu import Gpu, find_gpu, find_platform
 from runtime.toolkit import toolkit_version
+from runtime.user_cache import user_cache
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,32 @@ def machine_differences(engine: EngineFile, machine: Machine) -> list[Difference
 
 def mismatch(engine: EngineFile, differences: Sequence[Difference]) -> Failure:
     """What to tell about an engine that must not be run."""
+    gone = engine.onnx is not None and not is_there(engine.onnx)
+    how = (
+        f"its ONNX file is not at '{engine.onnx}' any more: build it again from where that is now, with"
+        if gone
+        else ("build it again with")
+    )
     return Failure(
         f"engine '{engine.path}' is not for this machine or not as it was built: "
-        f"{'; '.join(map(str, differences))}; build it again with: {build_command(engine)}",
+        f"{'; '.join(map(str, differences))}; {how}: {build_command(engine)}",
         ExitCode.MODEL,
     )
 
 
 def build_command(engine: EngineFile) -> str:
-    """The command that makes the engine again, as far as its sidecar knows it."""
-    onnx = engine.onnx if engine.onnx is not None else Path("MODEL.onnx")
+    """The command that makes the engine again in its place, as far as its sidecar knows it."""
+    onnx = engine.onnx if engine.onnx is not None and is_there(engine.onnx) else Path("MODEL.onnx")
     words = engine.rebuild if engine.rebuild is not None else ["--size", "HEIGHTxWIDTH"]
-    return " ".join(["edgedeblur build", str(onnx), *words])
+    # A name that was made of the key is found again in its folder; one that the user chose has to be given.
+    named = str((engine.sidecar or {}).get("key")) not in engine.path.name
+    place = ["--save-engine", str(engine.path), "--force"] if named else ["--engine-dir", str(engine_dir(engine, onnx))]
+    return f"edgedeblur build {shlex.join([str(onnx), *words, *place])}"
+
+
+def engine_dir(engine: EngineFile, onnx: Path) -> Path:
+    """What to give as --engine-dir, which puts engines into a folder named after the model."""
+    folder = engine.path.resolve().parent
+    if not os.access(folder, os.W_OK):
+        return user_cache() / "engines"
+    return folder.parent if folder.name == onnx.stem else folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,9 +14,8 @@ from pathlib import Path
 
 import edgedeblur
 from edgedeblur import ExitCode, Failure
-from runtime.engine_check import build_command, machine_differences, mismatch, this_machine
+from runtime.engine_check import build_command, engine_dir, machine_differences, mismatch, this_machine
 from runtime.engine_file import Difference, EngineFile, is_there, read_engine
-from runtime.user_cache import user_cache
 
 REBUILD = ("auto", "never")
 BUILD_PATIENCE_S = 5.0  # how long a build that is ended may take over it
@@ -30,6 +30,7 @@ def usable_engine(path: Path, rebuild: str, say: Callable[[str], None]) -> Engin
     """
     engine = read_engine(path)
     if engine.sidecar is None:
+        this_machine(engine.toolkit)
         say(f"'{path}' has no sidecar ({path.with_suffix('.json').name}): nothing could be checked before running it")
         return engine
     differences = _differences(engine)
@@ -37,6 +38,7 @@ def usable_engine(path: Path, rebuild: str, say: Callable[[str], None]) -> Engin
         return engine
     if rebuild == "never" or engine.rebuild is None or engine.onnx is None or not is_there(engine.onnx):
         raise mismatch(engine, differences)
+    this_machine(engine.toolkit)  # without a GPU a new engine would not run either
     say(f"'{path}' cannot be used: {'; '.join(map(str, differences))}. Building it again: {build_command(engine)}")
     built = read_engine(_build(engine, engine.onnx, engine.rebuild))
     if left := _differences(built):
@@ -51,8 +53,8 @@ def _differences(engine: EngineFile) -> list[Difference]:
 
 def _build(engine: EngineFile, onnx: Path, words: list[str]) -> Path:
     """Run `edgedeblur build`, whose progress goes to stderr. Its engine gets a name of its own: none is replaced."""
-    command = [sys.executable, "-m", "edgedeblur", "build", str(onnx.resolve()), *words]
-    command += ["--engine-dir", str(_engine_dir(engine.path, onnx)), "--json"]
+    build = ["build", str(onnx.resolve()), *words, "--engine-dir", str(engine_dir(engine, onnx))]
+    command = [sys.executable, "-m", "edgedeblur", *build, "--json"]
     here = str(Path(edgedeblur.__file__).parent)  # a checkout need not be installed
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
@@ -64,7 +66,7 @@ def _build(engine: EngineFile, onnx: Path, words: list[str]) -> Path:
     if process.returncode in (ExitCode.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM):
         raise KeyboardInterrupt
     if process.returncode:
-        raise _build_failure(engine, process.returncode, " ".join(command[1:]))
+        raise _build_failure(engine, process.returncode, f"edgedeblur {shlex.join(build)}")
     return Path(json.loads(said)["engine"])
 
 
@@ -88,11 +90,3 @@ def _build_failure(engine: EngineFile, code: int, command: str) -> Failure:
         f"building '{engine.path}' again failed, see above; the command was: {command}",
         ExitCode(code) if code in list(ExitCode) else ExitCode.MODEL,
     )
-
-
-def _engine_dir(engine: Path, onnx: Path) -> Path:
-    """What to give as --engine-dir, which puts engines into a folder named after the model."""
-    folder = engine.resolve().parent
-    if not os.access(folder, os.W_OK):
-        return user_cache() / "engines"
-    return folder.parent if folder.name == onnx.stem else folder

@@ -26,6 +26,8 @@ def import_toolkit(name: str) -> Any:
             ExitCode.ENVIRONMENT,
         ) from error
     except (ImportError, OSError, RuntimeError) as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):  # Ctrl-C in the middle of the import
+            raise KeyboardInterrupt from error
         raise Failure(
             f"'{name}' is installed but cannot be loaded: {error}; {INSTALL[name]}", ExitCode.ENVIRONMENT
         ) from error

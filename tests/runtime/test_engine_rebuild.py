@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,44 @@ def test_one_that_does_not_is_built_again(engine: Path, what: str) -> None:
     assert again.hash_differences() == []
     assert again.key_parts["toolkit_version"] == trt.__version__
     assert again.path.parent == engine.parent
+
+
+@pytest.mark.parametrize("name", ["as it was", "mine.engine"])
+def test_the_command_that_is_printed_mends(engine: Path, name: str) -> None:
+    """Also for an engine whose name the user chose."""
+    if name != "as it was":
+        engine.with_suffix(".json").rename(engine.with_name("mine.json"))
+        engine = engine.rename(engine.with_name(name))
+    engine.write_bytes(engine.read_bytes()[:-100])
+    with pytest.raises(Failure, match="build it again with: edgedeblur build") as caught:
+        usable_engine(engine, "never", print)
+    assert main(shlex.split(str(caught.value).partition("with: edgedeblur ")[2])) == 0
+    assert usable_engine(engine, "never", pytest.fail).path == engine
+
+
+def test_an_onnx_file_that_is_gone_is_named(engine: Path) -> None:
+    sidecar = json.loads(engine.with_suffix(".json").read_text())
+    sidecar["onnx"]["path"] = "gone/edge-n.onnx"
+    engine.with_suffix(".json").write_text(json.dumps(sidecar))
+    engine.write_bytes(engine.read_bytes()[:-100])
+    with pytest.raises(Failure, match=r"its ONNX file is not at '.*gone/edge-n.onnx' any more.*build MODEL.onnx"):
+        usable_engine(engine, "auto", print)
+
+
+@pytest.mark.parametrize("sidecar", [True, False])
+def test_nothing_is_built_where_nothing_could_run(built: Path, tmp_path: Path, sidecar: bool) -> None:
+    if find_gpu() is not None:
+        pytest.skip("this machine has a GPU")
+    broken = tmp_path / built.name
+    broken.write_bytes(built.read_bytes()[:-100])
+    if sidecar:
+        known = json.loads(built.with_suffix(".json").read_text())
+        known["onnx"]["path"] = str(MODEL)
+        broken.with_suffix(".json").write_text(json.dumps(known))
+    with pytest.raises(Failure, match="this machine shows none") as caught:
+        usable_engine(broken, "auto", print)
+    assert caught.value.code == ExitCode.ENVIRONMENT
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ([".engine", ".json"] if sidecar else [".engine"])
 
 
 def test_a_rebuild_that_fails_says_so_with_the_builds_code(engine: Path) -> None:
