@@ -7,6 +7,7 @@ import contextlib
 import enum
 import importlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -74,12 +75,22 @@ def main(arguments: Sequence[str] | None = None, package: str = "") -> int:
     except MemoryError as error:
         print(f"{name}: out of memory ({error}); try a smaller frame or batch", file=sys.stderr)
         return ExitCode.MEMORY
-    except BrokenPipeError:  # `edgedeblur … | head`: the reader has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+    except BrokenPipeError:
+        messages_lost = _nobody_reads(sys.stderr.fileno())
+        for stream in (sys.stdout, sys.stderr)[: 2 if messages_lost else 1]:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        # `edgedeblur … | head`: the reader has what it wanted. With `2>&1` a message in mid-work may have been the end.
+        return ExitCode.ENVIRONMENT if messages_lost else ExitCode.OK
     except OSError as error:  # the last resort: stages name what they were doing where they know it
         print(f"{name}: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
         return ExitCode.ENVIRONMENT
+
+
+def _nobody_reads(descriptor: int) -> bool:
+    """Whether it is a pipe that the other side has closed."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
 
 
 @contextlib.contextmanager

@@ -63,7 +63,8 @@ def _logger(trt: Any, messages: Messages, verbose: bool) -> Any:
         def log(self, level: Any, message: str) -> None:
             if level in (severity.INTERNAL_ERROR, severity.ERROR):
                 messages.errors.append(message)
-            elif level == severity.WARNING:
+            # TensorRT-RTX says the same of every layer of a kind: once is enough.
+            elif level == severity.WARNING and message not in messages.warnings:
                 messages.warnings.append(message)
             if verbose and level != severity.VERBOSE:
                 print(f"[{level.name}] {message}", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 import edgedeblur
 from edgedeblur import VERBS, ExitCode, Failure, main
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,3 +73,17 @@ def test_help_and_runtime_start_without_heavy_packages() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], cwd=Path(edgedeblur.__file__).parent, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(("messages", "code"), [(False, ExitCode.OK), (True, ExitCode.ENVIRONMENT)])
+def test_a_reader_that_is_gone(messages: bool, code: ExitCode) -> None:
+    """`| head` has what it wanted; with `2>&1` nobody knows whether the work was done."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        streams: dict[str, int] = {"stdout": writing, "stderr": writing if messages else subprocess.DEVNULL}
+        words = ["run", "test://64x48", "null://", "--frames", "2"]
+        done = subprocess.run([sys.executable, "-m", "edgedeblur", *words], cwd=ROOT, **streams)  # type: ignore[call-overload]
+    finally:
+        os.close(writing)
+    assert done.returncode == code
