@@ -207,7 +207,7 @@ class _Launch:
 
 
 def _checked_ratio(torch: Any, case: Case, dtype: Any) -> float:
-    """Largest error of our kernel in `dtype` over that of plain torch, both against FP64 on the same values; at most 2."""
+    """Largest error of our kernel in `dtype` over plain torch's, both against FP64 on the same values; at most 2."""
     values = problem(torch, case, seed=2, device="cuda")
     rounded = {name: value if name == "offset" else value.to(dtype) for name, value in values.items()}
     exact = _plain_torch(case, {name: value.double() for name, value in rounded.items()})
