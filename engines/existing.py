@@ -21,7 +21,7 @@ def find_existing(artefact: Artefact, parts: Mapping[str, Any]) -> dict[str, Any
     try:
         sidecar = read_sidecar(artefact.sidecar)
         if sidecar is None:
-            return None
+            raise Failure(f"it has no {artefact.sidecar.name} beside it")
         quality_of(sidecar)
     except Failure as failure:
         print(f"not used: {artefact.engine.name}: {failure}", file=sys.stderr)
