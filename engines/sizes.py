@@ -43,7 +43,8 @@ def parse_sizes(size: str | None, smallest: str | None, usual: str | None, large
             raise Failure("--size is for one frame size, --min-size to --max-size for a range; give one of the two")
         return fixed_size(parse_size(size))
     if smallest is None or largest is None:
-        raise Failure("no frame size is given; expected --size HxW, or --min-size HxW and --max-size HxW for a range")
+        given = "half a range is given" if smallest or usual or largest else "no frame size is given"
+        raise Failure(f"{given}; expected --size HxW, or --min-size HxW and --max-size HxW for a range")
     sizes = SizeRange(
         parse_size(smallest, "--min-size"),
         parse_size(usual if usual is not None else largest, "--opt-size"),

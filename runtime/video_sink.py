@@ -138,7 +138,7 @@ class VideoSink:
 
     def _raise_disk_error(self) -> None:
         if self._file is not None and self._file.error is not None:
-            kept = "what was written before stays playable; "
+            kept = "what was written before stays playable, but for the last second; "
             raise cannot_write(self._path, self._file.error, kept) from self._file.error
 
     def _tick(self, frame: Frame) -> int:

@@ -54,8 +54,8 @@ def test_the_largest_size_is_the_usual_one_unless_said() -> None:
     ("words", "message"),
     [
         ((), "no frame size is given; expected --size HxW, or --min-size HxW and --max-size HxW"),
-        (("--min-size", "64x96"), "no frame size is given"),
-        (("--opt-size", "64x96"), "no frame size is given"),
+        (("--min-size", "64x96"), "half a range is given"),
+        (("--opt-size", "64x96"), "half a range is given"),
         (("--size", "64x96", "--max-size", "64x96"), "give one of the two"),
         (("--min-size", "64x96", "--max-size", "61x128"), "do not grow"),
         (("--min-size", "64x96", "--max-size", "128x90"), "do not grow"),
