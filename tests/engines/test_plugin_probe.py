@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,15 +119,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes, str],
     file = tmp_path_factory.mktemp("probe") / "engine.onnx"
 
     def measure(data: bytes, precision: str) -> float:
-        engine_file(file, data, precision)
+        file.write_bytes(engine_bytes(data, precision))
         return parity.measure(OnnxSession(file), expected).worst
 
     return measure
 
 
-def engine_file(file: Path, data: bytes, precision: str) -> None:
+@functools.cache
+def engine_bytes(data: bytes, precision: str) -> bytes:
     model = apply_passes(model_from_bytes(data, NAME), passes_for("gather", precision, SIZE))
-    file.write_bytes(model_bytes(model if precision == "fp32" else emulate_half(model)))
+    return model_bytes(model if precision == "fp32" else emulate_half(model))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
@@ -159,7 +161,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def build(model: ir.Model, config: BuildConfig, toolkit: Toolkit) -> Any:
         state.built.append(config)
-        engine_file(file, state.content, config.precision)
+        file.write_bytes(engine_bytes(state.content, config.precision))
         return SimpleNamespace(plan=b"ftrt")
 
     @contextlib.contextmanager
