@@ -11,7 +11,7 @@ from typing import Any
 from edgedeblur import ExitCode, Failure
 from engines.errors import Messages
 from engines.layer_times import layer_times
-from engines.layers import layers_of_report, with_times
+from engines.layers import layers_of_report, layers_of_sidecar, with_times
 from engines.plugin_library import load_plugin
 from engines.sidecar import differences
 from engines.sizes import fixed_size
@@ -45,7 +45,11 @@ def describe_engine(path: Path, times: bool = False) -> dict[str, Any]:
     }
     layers = None if found["differs"] else _layers_on_gpu(file, times)
     if layers is None:
-        return {**found, "layers_from": (sidecar or {}).get("layers_from"), "layers": (sidecar or {}).get("layers", [])}
+        return {
+            **found,
+            "layers_from": (sidecar or {}).get("layers_from"),
+            "layers": layers_of_sidecar(sidecar or {}),
+        }
     return {**found, "layers_from": "engine", "layers": layers}
 
 
@@ -75,7 +79,7 @@ def trtexec_command(file: EngineFile) -> str:
     if file.plugin is not None:
         words.append(f"--dynamicPlugins={file.plugin}")
     size, parts = file.key_parts.get("size"), file.key_parts
-    if size and parts.get("min_size") != parts.get("max_size"):
+    if isinstance(size, list) and len(size) == 2 and parts.get("min_size") != parts.get("max_size"):
         words.append(f"--shapes={FRAME}:{size[0]}x{size[1]}x3")
     return shlex.join(words)
 

@@ -30,6 +30,17 @@ def layers_of_report(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_layer(layer) for layer in report.get("Layers", [])]
 
 
+def layers_of_sidecar(sidecar: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The same, of the network before it was built; none where somebody wrote something else into the sidecar."""
+    layers = sidecar.get("layers")
+    return layers if isinstance(layers, list) and all(map(_is_layer, layers)) else []
+
+
+def _is_layer(found: Any) -> bool:
+    fields = {"name", "type", "precision", "shape"}
+    return isinstance(found, dict) and fields <= found.keys() and isinstance(found["shape"], list | None)
+
+
 def with_times(layers: Sequence[Mapping[str, Any]], times: Mapping[str, float]) -> list[dict[str, Any]]:
     """`layers` with `ms` and `share` of all times; a name that only the profiler knows comes as a layer of its own."""
     total = sum(times.values())

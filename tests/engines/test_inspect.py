@@ -51,6 +51,25 @@ def test_engine_without_sidecar(engine: Path, capsys: pytest.CaptureFixture[str]
     assert "no sidecar" in out
 
 
+def test_sidecar_that_somebody_edited(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not as build writes it is not shown as layers; the rest is."""
+    path = engine.with_suffix(".json")
+    written = json.loads(path.read_text())
+    layer = written["layers"][0]
+    for layers in (3, "x", [1], {"a": 1}, [layer, None], [{"name": "x"}], [{**layer, "shape": 3}]):
+        path.write_text(json.dumps({**written, "layers": layers}))
+        code, out, _ = inspect(capsys, engine)
+        assert code == 0
+        assert "precision: fp16" in out
+        assert "layers: " not in out
+    for size in (3, "x", [1], None):
+        edited = {**written, "key_parts": {**written["key_parts"], "size": size, "min_size": [1, 1]}}
+        path.write_text(json.dumps(edited))
+        code, _, err = inspect(capsys, engine)
+        assert code == ExitCode.MODEL
+        assert "key is" in err
+
+
 def test_plan_that_is_not_the_sidecars(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = bytearray(engine.read_bytes())
     plan[-1] ^= 1
