@@ -7,15 +7,24 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import onnx as onnx_format
 import pytest
 
 from edgedeblur import ExitCode, Failure
+from engines import plugin_probe
+from engines.build import BuildConfig
 from engines.parity import check_parity, measure, references
+from engines.plugin_library import PluginLibrary
+from engines.plugin_probe import SIZE, check_plugin, probe_bytes
 from engines.sizes import fixed_size
+from engines.toolkit import Toolkit
+from runtime.gpu import Gpu
 from runtime.size_range import SizeRange
 from runtime.tensorrt_session import TensorRTSession
+from tests.runtime import fake_tensorrt
 from tests.runtime.stand_in import write_model
 
 RANGE = SizeRange((18, 30), (36, 52), (54, 70))
@@ -43,3 +52,26 @@ def test_wrong_engine(make_engine: Any, onnx: Path, tmp_path: Path) -> None:
     with pytest.raises(Failure, match=r"probe frame \d \(36x52\)") as caught:
         check_parity(found, "fp16", None)
     assert caught.value.code == ExitCode.QUALITY
+
+
+def test_plugin_probe(kernels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan that was built is run as it is, without a file or a sidecar."""
+    work = tmp_path / "computed.onnx"
+    plan = fake_tensorrt.plan_bytes(str(work), SIZE, SIZE, SIZE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(plugin_probe, "engine_from_onnx", lambda *_: SimpleNamespace(plan=plan))
+    library = PluginLibrary(Path("plugin.so"), "ab" * 32)
+    config = BuildConfig(fixed_size((36, 52)), "fp32", "plugin", library)
+    toolkit = Toolkit(SimpleNamespace(), "tensorrt", fake_tensorrt.VERSION, Gpu("Stub GPU", 89, False))
+
+    without_mask = onnx_format.load_model_from_string(probe_bytes())
+    (deform,) = [node for node in without_mask.graph.node if node.op_type == "DeformConv"]
+    del deform.input[4]
+    work.write_bytes(without_mask.SerializeToString())
+    with pytest.raises(Failure, match=r"dB on probe frame \d \(24x2040\)"):
+        check_plugin(library, config, toolkit)
+    work.write_bytes(probe_bytes())
+    kernels._sessions.clear()  # the file is another now
+    kernels._kernels.clear()
+    check_plugin(library, config, toolkit)
+    assert len(list((tmp_path / "cache" / "edgedeblur").glob("probe.*.json"))) == 1

@@ -30,4 +30,4 @@ def test_parity_through_the_session(tmp_path: Path) -> None:
         command, cwd=HERE.parents[1], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
