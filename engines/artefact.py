@@ -98,7 +98,7 @@ def name_of(model: str, parts: Mapping[str, Any], toolkit: Toolkit) -> str:
         parts["precision"],
         f"{toolkit.short_name}{toolkit.version}",
         f"sm{'-'.join(parts['sm'])}",
-        re.sub(r"[^a-z0-9]+", "-", parts["gpu"].lower()).strip("-"),
+        _slug(parts["gpu"]),
         key_of(parts),
     )
     return f"{'.'.join(fields)}.engine"
@@ -106,5 +106,9 @@ def name_of(model: str, parts: Mapping[str, Any], toolkit: Toolkit) -> str:
 
 def timing_cache_path(folder: Path, toolkit: Toolkit) -> Path:
     """One cache for each TensorRT version and GPU: measurements do not carry over."""
-    sm = toolkit.gpu.sm if toolkit.gpu is not None else "none"
-    return folder / f"{toolkit.short_name}{toolkit.version}.sm{sm}.timing"
+    gpu = "smnone" if toolkit.gpu is None else f"sm{toolkit.gpu.sm}.{_slug(toolkit.gpu.name)}"
+    return folder / f"{toolkit.short_name}{toolkit.version}.{gpu}.timing"
+
+
+def _slug(gpu: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")

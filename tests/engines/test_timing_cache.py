@@ -104,4 +104,6 @@ def test_a_cache_that_tensorrt_cannot_read_is_replaced() -> None:
 
 def test_one_cache_for_each_version_and_gpu(tmp_path: Path) -> None:
     orin = Toolkit(None, "tensorrt", "10.3.0", Gpu("Orin", 87, True))
-    assert timing_cache_path(tmp_path, orin).name == "trt10.3.0.sm87.timing"
+    assert timing_cache_path(tmp_path, orin).name == "trt10.3.0.sm87.orin.timing"
+    ours, theirs = (dataclasses.replace(orin, gpu=Gpu(f"NVIDIA RTX {model}", 86, False)) for model in ("3060", "3090"))
+    assert timing_cache_path(tmp_path, ours) != timing_cache_path(tmp_path, theirs)
