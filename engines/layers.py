@@ -36,7 +36,7 @@ def layers_of_sidecar(sidecar: Mapping[str, Any]) -> list[dict[str, Any]]:
     return layers if isinstance(layers, list) and all(map(_is_layer, layers)) else []
 
 
-def _is_layer(found: Any) -> bool:
+def _is_layer(found: object) -> bool:
     fields = {"name", "type", "precision", "shape"}
     return isinstance(found, dict) and fields <= found.keys() and isinstance(found["shape"], list | None)
 
