@@ -25,6 +25,7 @@ from tests.runtime.stand_in import write_model
 
 SIZE = (36, 52)
 MakeEngine = Callable[..., EngineFile]
+Change = Callable[..., EngineFile]
 
 
 @pytest.fixture
@@ -65,6 +66,23 @@ def make_engine(onnx: Path, kernels: OnnxKernels) -> MakeEngine:
         if sidecar:
             write_sidecar(path, plan, onnx, toolkit, usual)
         return read_engine(path)
+
+    return make
+
+
+@pytest.fixture
+def change(make_engine: MakeEngine) -> Change:
+    """An engine whose sidecar's fields are others; a dotted name goes into an inner object."""
+
+    def make(**fields: Any) -> EngineFile:
+        engine = make_engine()
+        path = engine.path.with_suffix(".json")
+        sidecar = json.loads(path.read_text())
+        for field, value in fields.items():
+            outer, _, inner = field.rpartition("__")
+            (sidecar[outer] if outer else sidecar)[inner] = value
+        path.write_text(json.dumps(sidecar))
+        return read_engine(engine.path)
 
     return make
 
