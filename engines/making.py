@@ -101,7 +101,9 @@ def _build(job: Job, previous: Mapping[str, Any] | None) -> BuiltEngine:
     took = seconds if isinstance(seconds, int | float) else None
     before = "" if took is None else f", which took {took:.0f} s last time"
     name = job.artefact.engine.name
-    print(f"building {name} with {job.toolkit.name} {job.toolkit.version}{before}", file=sys.stderr, flush=True)
+    high, wide = job.config.sizes.usual
+    with_what = f"with {job.toolkit.name} {job.toolkit.version}, for frames {wide} wide and {high} high{before}"
+    print(f"building {name} {with_what}", file=sys.stderr, flush=True)
     saved = _read_timings(job.timing_cache) if job.toolkit.has_timing_cache else b""
     model = model_from_bytes(job.data, job.source.onnx)
     return engine_from_onnx(model, job.config, job.toolkit, saved, keep, took)
