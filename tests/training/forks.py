@@ -70,14 +70,21 @@ def wait_for_save(last: Path, pid: int) -> None:
 
 
 def killed(folder: Path) -> list[int]:
-    """A run that is killed at random moments after its first save, eight times, and then left to end."""
+    """A run that is killed at random moments after its first save, eight times, and then left to end.
+
+    Moments are counted in steps of this machine: a fast one would be through before the last of them.
+    """
     moments, codes = random.Random(5), []
-    last = folder / "runs" / "killed" / "last.pt"
+    last, step_s = folder / "runs" / "killed" / "last.pt", 0.0
     for often in range(9):
         pid = start(folder, "killed", "--workers", "1", "--save-every", "0", "--resume", "auto")
         if often < 8:
             wait_for_save(last, pid)
-            time.sleep(moments.uniform(0, 0.15))
+            if often == 0:  # every step is saved
+                saved_s = time.monotonic()
+                wait_for_save(last, pid)
+                step_s = time.monotonic() - saved_s
+            time.sleep(moments.uniform(0, 1.5 * step_s))
             os.kill(pid, signal.SIGKILL)
         codes.append(end(pid))
     return codes
