@@ -70,7 +70,7 @@ int64_t shared_bytes_of(const DeformParams& params) {
 template <typename T, typename S, int BLOCKS>
 cudaError_t launch_fused(const DeformParams& params, const DeformTensors& tensors, const Device& device, cudaStream_t stream) {
     const int64_t wanted = shared_bytes_of<T, S>(params);
-    if (wanted > device.shared_bytes) return launch_plain<T>(params, tensors, stream);  // kernels of 7x7 taps and more
+    if (wanted > device.shared_bytes) return launch_plain<T>(params, tensors, stream);  // some 7x7 taps and more
     const int bytes = static_cast<int>(wanted);
     const auto kernel = fused_kernel<T, S, BLOCKS>;
     if (bytes > 48 * 1024) {
