@@ -11,7 +11,7 @@ from pathlib import Path
 from calibration.observers.ranges import METHODS
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import check_onnx_output, try_folder
-from export.passes.whole_files import cannot_write, check_regular
+from export.passes.whole_files import cannot_write, check_free
 
 NAME_ADVICE = "give a shorter name or another place"
 
@@ -98,20 +98,9 @@ def checked(arguments: argparse.Namespace) -> Outputs:
     check_onnx_output(outputs.graph, arguments.model, arguments.force)
     if arguments.reference is not None:
         check_onnx_output(outputs.graph, arguments.reference, arguments.force)
-    check_free(outputs.every(), arguments.force)
+    check_free(outputs.every(), arguments.force, NAME_ADVICE)
     _try_longest(outputs.every())
     return outputs
-
-
-def check_free(paths: Iterable[Path], force: bool, found: str = "is there already") -> None:
-    """Raises Failure: USAGE for a file that is there without `force`, ENVIRONMENT for what no file can replace."""
-    for path in paths:
-        try:
-            there = check_regular(path)
-        except OSError as error:
-            raise cannot_write(path, error, NAME_ADVICE) from error
-        if there and not force:
-            raise Failure(f"{path} {found}; give another name, or add --force to write over it")
 
 
 def _try_longest(paths: Iterable[Path]) -> None:

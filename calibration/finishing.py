@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from calibration.calibrate_options import check_free
+from calibration.calibrate_options import NAME_ADVICE
 from calibration.job import Job, Result
 from calibration.report.as_json import report_bytes
 from calibration.report.content import frames_part, quality_part, report_of
@@ -16,7 +16,7 @@ from calibration.report.refusal import refusal
 from calibration.report.tables import counted
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import CALIBRATION_KEY, model_bytes
-from export.passes.whole_files import cannot_write, write_whole
+from export.passes.whole_files import cannot_write, check_free, write_whole
 
 
 def finish(job: Job, result: Result) -> None:
@@ -35,7 +35,8 @@ def finish(job: Job, result: Result) -> None:
         files[plan] = result.plan.to_bytes()
     if passed:
         files[job.outputs.graph] = _graph_bytes(job, result)
-    check_free(files, job.arguments.force, "appeared while this ran")  # another process may have been quicker
+    # Another process may have been quicker.
+    check_free(files, job.arguments.force, NAME_ADVICE, "appeared while this ran")
     try:
         job.outputs.graph.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

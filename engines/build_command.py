@@ -16,7 +16,7 @@ from engines.build import AskedTwice, BuildConfig
 from engines.build_options import add_arguments, check_options, rebuild_words
 from engines.deform_choice import choose_deform
 from engines.existing import check_replaceable, find_existing, find_previous
-from engines.files import build_lock, make_folder
+from engines.files import build_lock, check_writable, make_folder
 from engines.making import Job, make_engine
 from engines.parity import check_parity
 from engines.precision_gate import DEFAULT_MIN_PSNR, check_built
@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Build, or find, the engine. Raises Failure as the stages do; see engines/making.py."""
     job = _job(args)
     make_folder(job.artefact.engine.parent)
+    check_writable(job.artefact.engine.parent)
     try:
         with build_lock(job.artefact.lock):
             sidecar = None if args.force else find_existing(job.artefact, job.parts)

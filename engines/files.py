@@ -20,12 +20,16 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     write_whole(contents, ADVICE)
 
 
-def make_folder(folder: Path) -> None:
-    """Raises Failure (ENVIRONMENT) when the folder cannot be made or written in: better now than after the build."""
+def make_folder(folder: Path, advice: str = ADVICE) -> None:
+    """Raises Failure (ENVIRONMENT), ending with `advice`, when the folder cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise cannot_write(folder, error, ADVICE) from error
+        raise cannot_write(folder, error, advice) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raises Failure (ENVIRONMENT) when nothing can be written in the folder: better now than after the build."""
     if not os.access(folder, os.W_OK):
         raise Failure(
             f"{folder} is not writable; choose another place with --engine-dir or --save-engine", ExitCode.ENVIRONMENT

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ctypes
 
-from runtime.gpu import DRIVER
+from runtime.gpu import DRIVER, load_driver
 
 
 def driver_cuda(library: str = DRIVER) -> str | None:
     """The newest CUDA version that the driver serves, such as "12.6"; None without a driver."""
-    cuda, version = _driver(library), ctypes.c_int()
+    cuda, version = load_driver(library), ctypes.c_int()
     if cuda is None or cuda.cuDriverGetVersion(ctypes.byref(version)):
         return None
     return f"{version.value // 1000}.{version.value % 1000 // 10}"
@@ -20,7 +20,7 @@ def free_bytes(library: str = DRIVER) -> int | None:
 
     The driver answers for a context: the primary one, which TensorRT uses too, is held for the question.
     """
-    cuda, device, context = _driver(library), ctypes.c_int(), ctypes.c_void_p()
+    cuda, device, context = load_driver(library), ctypes.c_int(), ctypes.c_void_p()
     if cuda is None or cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
         return None
     if cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device):
@@ -38,10 +38,3 @@ def _free_in(cuda: ctypes.CDLL, context: ctypes.c_void_p) -> int | None:
     failed = cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
     cuda.cuCtxPopCurrent_v2(ctypes.byref(popped))
     return None if failed else free.value
-
-
-def _driver(library: str) -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL(library)
-    except OSError:
-        return None

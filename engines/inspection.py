@@ -14,13 +14,12 @@ from engines.layer_times import layer_times
 from engines.layers import layers_of_report, layers_of_sidecar, with_times
 from engines.plugin_library import load_plugin
 from engines.sidecar import differences
-from engines.sizes import fixed_size
 from engines.toolkit import Toolkit, find_toolkit
 from export.passes.graph_tools import infer_shapes
 from export.passes.model_file import FRAME, model_from_bytes, read_model_bytes
 from runtime.cuda import import_pycuda, primary_context
+from runtime.engine_context import sizes_of_engine
 from runtime.engine_file import EngineFile, read_engine
-from runtime.size_range import SizeRange
 
 COMMANDS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}  # the toolkits' own programs
 
@@ -131,15 +130,6 @@ def _context_of(engine: Any) -> tuple[Any, tuple[int, int]]:
     if not sizes.is_fixed:
         context.set_input_shape(FRAME, (*sizes.usual, 3))
     return context, sizes.usual
-
-
-def sizes_of_engine(engine: Any) -> SizeRange:
-    """The frame sizes that a loaded engine takes."""
-    height, width, _ = engine.get_tensor_shape(FRAME)
-    if min(height, width) > 0:
-        return fixed_size((height, width))
-    smallest, usual, largest = (tuple(shape)[:2] for shape in engine.get_tensor_profile_shape(FRAME, 0))
-    return SizeRange(smallest, usual, largest)
 
 
 def _report(trt: Any, engine: Any, context: Any) -> Any:

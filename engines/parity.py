@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from edgedeblur import ExitCode, Failure
 from engines.precision_gate import probe_frames, reference_session, sharp_of
-from engines.sizes import takes, text_of
+from engines.sizes import text_of
 from export.passes.golden_file import Image, Pair
 from runtime.engine_file import EngineFile
 from runtime.gpu import Gpu
@@ -96,7 +96,7 @@ def references(data: bytes, onnx: Path, found: str, golden: Sequence[Pair], size
     fitting = [
         Reference(f"golden frame {index} ({text_of(_size(pair[0]))})", pair)
         for index, pair in enumerate(golden)
-        if takes(sizes, _size(pair[0]))
+        if sizes.takes(_size(pair[0]))
     ]
     try:
         return [*fitting, *_computed(data, onnx, found, golden, sizes)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgedeblur import ExitCode, Failure
-from engines.files import build_lock
+from engines.files import build_lock, make_folder
 from engines.gpu import driver_cuda
 from engines.nvcc import Nvcc, find_nvcc
 from engines.tensorrt_headers import Headers, find_headers
@@ -62,7 +62,7 @@ def plugin_library(toolkit: Toolkit) -> PluginLibrary:
     kept = _kept(path)
     if kept is not None:
         return kept
-    _make_folder(path.parent)
+    make_folder(path.parent, ADVICE)
     with build_lock(path.with_suffix(".lock"), ADVICE):
         return _kept(path) or _compile(nvcc, headers, toolkit.gpu.sm, path)
 
@@ -163,13 +163,6 @@ def _compile(nvcc: Nvcc, headers: Headers, sm: int, path: Path) -> PluginLibrary
 
 def _sum_file(path: Path) -> Path:
     return path.with_suffix(".sha256")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error, ADVICE) from error
 
 
 def _main() -> int:

@@ -22,11 +22,12 @@ from engines.build import BuildConfig, engine_from_onnx
 from engines.memory import LEAST
 from engines.parity import Parity, measure, references, running
 from engines.plugin_library import PluginLibrary
-from engines.sizes import fixed_size, text_of
+from engines.sizes import text_of
 from engines.toolkit import Toolkit
 from export.passes.model_file import SCHEMA_KEY, model_from_bytes
 from export.passes.whole_files import write_whole
 from runtime.engine_file import EngineFile
+from runtime.size_range import fixed_size
 from runtime.user_cache import user_cache
 
 NAME = Path("plugin-probe.onnx")

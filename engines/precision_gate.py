@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedeblur import ExitCode, Failure
-from engines.sizes import fixed_size
 from export.passes import apply_passes, passes_for
 from export.passes.emulate_half import emulate_half
-from export.passes.model_file import model_bytes, model_from_bytes
+from export.passes.model_file import FRAME, SHARP, model_bytes, model_from_bytes
 from runtime.onnx_session import session_options
 from runtime.quality import MOST_DB, psnr
-from runtime.size_range import SizeRange
+from runtime.size_range import SizeRange, fixed_size
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -121,4 +120,4 @@ def _session(data: bytes) -> onnxruntime.InferenceSession:
 
 def sharp_of(session: Any, frame: Image) -> Image:
     """What an ONNX Runtime session makes of a frame, (height, width, 3) uint8 both."""
-    return np.asarray(session.run(["sharp"], {"frame": frame})[0], dtype=np.uint8)
+    return np.asarray(session.run([SHARP], {FRAME: frame})[0], dtype=np.uint8)

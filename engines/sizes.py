@@ -6,20 +6,10 @@ from collections.abc import Mapping
 
 from edgedeblur import Failure
 from export.passes.model_file import parse_size, smallest_size
-from runtime.size_range import Size, SizeRange
+from runtime.size_range import Size, SizeRange, fixed_size
 
 # Sampling indices are int32 rows of a coarse feature map; 8K video is 4320x7680. Beyond this no GPU has the memory.
 LARGEST_SIDE = 16384
-
-
-def fixed_size(size: Size) -> SizeRange:
-    """One size and no other."""
-    return SizeRange(size, size, size)
-
-
-def takes(sizes: SizeRange, size: Size) -> bool:
-    """Whether (height, width) lies in the range, each side by itself."""
-    return all(low <= side <= high for low, side, high in zip(sizes.smallest, size, sizes.largest, strict=True))
 
 
 def text_of(size: Size) -> str:
@@ -50,7 +40,7 @@ def parse_sizes(size: str | None, smallest: str | None, usual: str | None, large
         parse_size(usual if usual is not None else largest, "--opt-size"),
         parse_size(largest, "--max-size"),
     )
-    if not takes(sizes, sizes.smallest) or not takes(sizes, sizes.usual):
+    if not sizes.takes(sizes.smallest) or not sizes.takes(sizes.usual):
         raise Failure(
             f"--min-size {text_of(sizes.smallest)}, --opt-size {text_of(sizes.usual)} and --max-size "
             f"{text_of(sizes.largest)} do not grow; expected none smaller than the one before, in height and in width"

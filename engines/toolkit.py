@@ -16,8 +16,7 @@ from runtime.toolkit import import_toolkit
 MODULES = ("tensorrt", "tensorrt_rtx")
 SHORT_NAMES = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}
 TURING = "75"
-INSTALL = "pip install -e '.[engines]' (TensorRT-RTX, x86-64); on a Jetson JetPack brings tensorrt"
-INSTALL_ONE = {
+INSTALL = {
     "tensorrt": "on a Jetson `sudo apt install nvidia-jetpack`, elsewhere `pip install tensorrt` or from NVIDIA's apt",
     "tensorrt_rtx": "pip install -e '.[engines]' (x86-64)",
 }
@@ -72,7 +71,7 @@ def find_toolkit(asked: str = "auto") -> Toolkit:
         asked = usable[0]
     if asked not in installed:
         raise Failure(
-            f"the Python package '{asked}' is not installed; install it: {INSTALL_ONE[asked]}", ExitCode.ENVIRONMENT
+            f"the Python package '{asked}' is not installed; install it: {INSTALL[asked]}", ExitCode.ENVIRONMENT
         )
     if asked == "tensorrt" and gpu is None:
         raise Failure(
@@ -86,5 +85,7 @@ def find_toolkit(asked: str = "auto") -> Toolkit:
 
 def _nothing_usable(installed: list[str]) -> str:
     if installed:
-        return f"tensorrt is installed but this machine has no GPU, which it needs to build; install: {INSTALL}"
-    return f"neither tensorrt nor tensorrt_rtx is installed; install: {INSTALL}"
+        found, wanted = "tensorrt is installed but this machine has no GPU, which it needs to build", ["tensorrt_rtx"]
+    else:
+        found, wanted = "neither tensorrt nor tensorrt_rtx is installed", list(MODULES)
+    return f"{found}; install {', or '.join(f'{name}: {INSTALL[name]}' for name in wanted)}"

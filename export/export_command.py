@@ -9,13 +9,13 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgedeblur import ExitCode, Failure
+from edgedeblur import ExitCode
 from export.golden import golden_pairs
 from export.graph import add_metadata, graph_from_network
 from export.passes import apply_passes, passes_for
 from export.passes.golden_file import golden_bytes, golden_path
 from export.passes.model_file import check_onnx_output, parse_size, save_model
-from export.passes.whole_files import cannot_write, check_regular
+from export.passes.whole_files import check_free
 from export.verify import compare, verification_frames
 from training.checkpoint import load_network
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Export, compare, write the ONNX file and, beside it, its golden file."""
     output = arguments.output or arguments.checkpoint.with_suffix(".onnx")
     check_onnx_output(output, arguments.checkpoint, arguments.force)
-    _check_golden(golden_path(output), arguments.force)
+    check_free([golden_path(output)], arguments.force)
     golden_sizes = [] if arguments.golden is None else [parse_size(arguments.golden, "--golden")]
     network, content = load_network(arguments.checkpoint)
     frames = verification_frames(arguments.data, network.config.min_size)
@@ -63,12 +63,3 @@ def run(arguments: argparse.Namespace) -> int:
         f"on {agreement.frames} frames"
     )
     return ExitCode.OK
-
-
-def _check_golden(path: Path, force: bool) -> None:
-    """Raises Failure (USAGE) when another file would be lost, (ENVIRONMENT) for what no file replaces."""
-    try:
-        if check_regular(path) and not force:
-            raise Failure(f"{path} is there already; give another name, or add --force to write over it")
-    except OSError as error:
-        raise cannot_write(path, error) from error

@@ -10,7 +10,7 @@ from edgedeblur import ExitCode, Failure
 from runtime.engine_file import EngineFile
 from runtime.frame import size_text
 from runtime.jit_cache import JitCache
-from runtime.size_range import Size, SizeRange
+from runtime.size_range import Size, SizeRange, fixed_size
 from runtime.toolkit import import_toolkit, load_plugin
 
 INPUT, OUTPUT = "frame", "sharp"
@@ -42,7 +42,7 @@ class EngineContext:
         if self._engine is None:
             raise self._failure("cannot be loaded", "build it again on this machine with edgedeblur build")
         _check_tensors(trt, self._engine, file.path)
-        self.sizes = _sizes(self._engine)
+        self.sizes = sizes_of_engine(self._engine)
         self.own_graphs = False
         self._config: Any = None
         self._jit_cache: JitCache | None = None
@@ -149,9 +149,10 @@ def _check_tensors(trt: Any, engine: Any, path: Path) -> None:
         )
 
 
-def _sizes(engine: Any) -> SizeRange:
+def sizes_of_engine(engine: Any) -> SizeRange:
+    """The frame sizes that a loaded engine takes."""
     height, width = tuple(engine.get_tensor_shape(INPUT))[:2]
     if min(height, width) > 0:
-        return SizeRange((height, width), (height, width), (height, width))
+        return fixed_size((height, width))
     smallest, usual, largest = (tuple(shape)[:2] for shape in engine.get_tensor_profile_shape(INPUT, 0))
     return SizeRange(smallest, usual, largest)

@@ -11,6 +11,7 @@ from runtime.engine_check import machine_differences, this_machine
 from runtime.engine_file import ENGINE_SUFFIXES, EngineFile, read_engine
 from runtime.frame import size_text
 from runtime.gpu import Gpu
+from runtime.size_range import SizeRange
 from runtime.user_cache import user_cache
 
 
@@ -37,7 +38,7 @@ def fits(engine: EngineFile, size: tuple[int, int]) -> bool:
     """Whether its sidecar says that it takes frames of (height, width)."""
     parts = engine.key_parts
     smallest, largest = (_size(parts.get(name, parts.get("size"))) for name in ("min_size", "max_size"))
-    return all(low <= side <= high for low, side, high in zip(smallest, size, largest, strict=True))
+    return SizeRange(smallest, largest, largest).takes(size)
 
 
 def no_fit(engines: Sequence[EngineFile], size: tuple[int, int]) -> str:

@@ -21,14 +21,18 @@ class Gpu:
     integrated: bool  # its memory is the machine's, as on a Jetson
 
 
-def find_gpu() -> Gpu | None:
-    """Describe the first GPU; None when there is no driver or no device. Makes no context."""
+def load_driver(library: str = DRIVER) -> ctypes.CDLL | None:
+    """The CUDA driver; None where there is none."""
     try:
-        cuda = ctypes.CDLL(DRIVER)
+        return ctypes.CDLL(library)
     except OSError:
         return None
-    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
-    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
+
+
+def find_gpu() -> Gpu | None:
+    """Describe the first GPU; None when there is no driver or no device. Makes no context."""
+    cuda, device, name = load_driver(), ctypes.c_int(), ctypes.create_string_buffer(256)
+    if cuda is None or cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(device), 0):
         return None
     cuda.cuDeviceGetName(name, len(name), device)
     major, minor, integrated = (

@@ -24,9 +24,13 @@ class SizeRange:
         """Whether it is one size only."""
         return self.smallest == self.largest
 
+    def takes(self, size: Size) -> bool:
+        """Whether (height, width) lies in the range, each side by itself."""
+        return all(low <= side <= high for low, side, high in zip(self.smallest, size, self.largest, strict=True))
+
     def check(self, size: Size, engine: Path) -> None:
         """Raises: Failure (MODEL), naming the range, for a frame that does not fit."""
-        if all(low <= side <= high for low, side, high in zip(self.smallest, size, self.largest, strict=True)):
+        if self.takes(size):
             return
         raise Failure(
             f"engine '{engine}' takes frames of {self.text}, these are {size_text(size)}; build one for them: "
@@ -40,3 +44,8 @@ class SizeRange:
         if self.is_fixed:
             return f"{size_text(self.largest)} only"
         return f"{size_text(self.smallest)} to {size_text(self.largest)}"
+
+
+def fixed_size(size: Size) -> SizeRange:
+    """One size and no other."""
+    return SizeRange(size, size, size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
@@ -62,6 +62,17 @@ def check_regular(path: Path) -> bool:
         found = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
         raise Failure(f"{path} is {found}; expected the name of a file to write", ExitCode.ENVIRONMENT)
     return True
+
+
+def check_free(paths: Iterable[Path], force: bool, advice: str = ADVICE, found: str = "is there already") -> None:
+    """Raises Failure: USAGE for a file that is there without `force`, ENVIRONMENT for what no file can replace."""
+    for path in paths:
+        try:
+            there = check_regular(path)
+        except OSError as error:
+            raise cannot_write(path, error, advice) from error
+        if there and not force:
+            raise Failure(f"{path} {found}; give another name, or add --force to write over it")
 
 
 def cannot_write(path: Path, error: OSError, advice: str = ADVICE) -> Failure:

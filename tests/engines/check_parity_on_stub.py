@@ -19,10 +19,9 @@ from engines.build import BuildConfig
 from engines.parity import check_parity, measure, references
 from engines.plugin_library import PluginLibrary
 from engines.plugin_probe import SIZE, check_plugin, probe_bytes
-from engines.sizes import fixed_size
 from engines.toolkit import Toolkit
 from runtime.gpu import Gpu
-from runtime.size_range import SizeRange
+from runtime.size_range import SizeRange, fixed_size
 from runtime.tensorrt_session import TensorRTSession
 from tests.runtime import fake_tensorrt
 from tests.runtime.stand_in import write_model

@@ -17,11 +17,12 @@ from edgedeblur import ExitCode, Failure
 from engines import toolkit
 from engines.build_command import _capabilities
 from engines.errors import build_failure
-from engines.sizes import check_sizes, fixed_size, parse_sizes
+from engines.sizes import check_sizes, parse_sizes
 from engines.toolkit import Toolkit, find_toolkit
 from export.passes import apply_passes, passes_for
 from export.passes.model_file import model_bytes
 from runtime.gpu import Gpu
+from runtime.size_range import fixed_size
 from tests.engines.frame_graph import frame_graph
 
 ORIN = Gpu("Orin", 87, True)

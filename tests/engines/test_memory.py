@@ -15,9 +15,9 @@ from engines import build
 from engines.build import BuildConfig, _plan_workspace
 from engines.gpu import driver_cuda, free_bytes
 from engines.memory import Memory, find_memory, plan_workspace
-from engines.sizes import fixed_size
 from engines.toolkit import Toolkit
 from runtime.gpu import Gpu
+from runtime.size_range import fixed_size
 from tests.runtime.cuda_stub.build import build_stub
 
 ORIN = Gpu("Orin", 87, True)

@@ -20,12 +20,11 @@ import edgedeblur
 from edgedeblur import ExitCode, Failure
 from engines import making, parity
 from engines.parity import Parity, check_parity, measure, references, why_not_here
-from engines.sizes import fixed_size
 from export.passes.golden_file import Pair, golden_bytes, golden_path
 from runtime.gpu import Gpu
 from runtime.models import WEIGHTS
 from runtime.onnx_session import OnnxSession
-from runtime.size_range import SizeRange
+from runtime.size_range import SizeRange, fixed_size
 from tests.engines.conftest import Build
 from tests.engines.frame_graph import frame_graph
 

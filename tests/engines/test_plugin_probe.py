@@ -23,7 +23,6 @@ from engines import build_command, making, parity, plugin_probe
 from engines.build import BuildConfig, engine_from_onnx
 from engines.plugin_library import PluginLibrary
 from engines.plugin_probe import KERNEL, LEAST_DB, NAME, OFFSET_GROUPS, SIZE, check_plugin, probe_bytes
-from engines.sizes import fixed_size
 from engines.toolkit import Toolkit, find_toolkit
 from export.passes import apply_passes, passes_for
 from export.passes.emulate_half import emulate_half
@@ -31,6 +30,7 @@ from export.passes.model_file import model_bytes, model_from_bytes
 from export.passes.rename_deform import OFFSET_INPUT, PLUGIN_OP
 from runtime.gpu import Gpu
 from runtime.onnx_session import OnnxSession
+from runtime.size_range import fixed_size
 
 Change = Callable[[ModelProto, NodeProto], list[NodeProto]]
 PLUGIN = PluginLibrary(Path("/cache/plugin.so"), "ab" * 32)

@@ -9,9 +9,9 @@ import pytest
 
 import edgedeblur
 from edgedeblur import ExitCode, Failure
-from engines.sizes import check_sizes, fixed_size, name_of_sizes, parse_sizes, takes
+from engines.sizes import check_sizes, name_of_sizes, parse_sizes
 from runtime.models import WEIGHTS
-from runtime.size_range import SizeRange
+from runtime.size_range import SizeRange, fixed_size
 from tests.engines.conftest import Build
 
 RANGE = ("--min-size", "32x48", "--opt-size", "61x90", "--max-size", "64x128")
@@ -76,7 +76,7 @@ def test_sizes_that_do_not_fit(
 
 def test_height_comes_first() -> None:
     sizes = SizeRange((32, 48), (32, 48), (64, 128))
-    assert takes(sizes, (64, 128))
-    assert not takes(sizes, (128, 64))
+    assert sizes.takes((64, 128))
+    assert not sizes.takes((128, 64))
     with pytest.raises(Failure, match="9x17"):
         check_sizes(sizes, {"edgedeblur.min_size": "9x170"})

@@ -14,9 +14,9 @@ from edgedeblur import ExitCode, Failure
 from engines import build_command
 from engines.artefact import timing_cache_path
 from engines.build import BuildConfig, _set_timing_cache, engine_from_onnx
-from engines.sizes import fixed_size
 from engines.toolkit import Toolkit, find_toolkit
 from runtime.gpu import Gpu
+from runtime.size_range import fixed_size
 from tests.engines.frame_graph import frame_graph
 
 

@@ -19,12 +19,12 @@ if __name__ == "__main__":
 
 import edgedeblur
 from engines.errors import Messages
-from engines.inspection import sizes_of_engine
 from engines.layer_times import layer_times
 from engines.layers import layers_of_report, with_times
 from engines.parity import check_parity, measure, references
 from engines.plugin_library import load_plugin
 from export.passes.model_file import FRAME, PRECISION_KEY, SHARP, model_from_bytes
+from runtime.engine_context import sizes_of_engine
 from runtime.engine_file import read_engine
 from runtime.frame import Image
 
