@@ -24,7 +24,7 @@ from calibration.toolkit_figures import HEADS, SET_HEADS, figures, one_line
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import load_model, model_bytes, read_model_bytes, smallest_size
 from runtime.frame import Image
-from runtime.sources import frames_of, open_source
+from runtime.sources.source import frames_of, open_source
 
 MOST_PAIRS = 500  # of a set
 METHODS = {"onnxruntime": ("MinMax", "Percentile", "Entropy"), "modelopt": ("max", "entropy")}

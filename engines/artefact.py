@@ -13,9 +13,9 @@ from typing import Any
 from engines.build import BuildConfig
 from engines.sizes import name_of_sizes
 from engines.toolkit import Toolkit
-from runtime.engine_file import sidecar_path
-from runtime.gpu import find_platform
-from runtime.size_range import SizeRange
+from runtime.sessions.engine_file import sidecar_path
+from runtime.sessions.gpu import find_platform
+from runtime.sessions.size_range import SizeRange
 
 BATCH = 1
 

@@ -21,7 +21,7 @@ from engines.progress import Progress
 from engines.toolkit import Toolkit
 from export.passes import apply_passes, passes_for
 from export.passes.model_file import FRAME, model_bytes
-from runtime.size_range import SizeRange
+from runtime.sessions.size_range import SizeRange
 
 
 @dataclass(frozen=True)

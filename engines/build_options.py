@@ -11,7 +11,7 @@ from engines.deform_choice import FORMS
 from engines.parity import MIN_PSNR
 from engines.precision_gate import DEFAULT_MIN_PSNR
 from engines.toolkit import MODULES
-from runtime.engine_file import ENGINE_SUFFIXES
+from runtime.sessions.engine_file import ENGINE_SUFFIXES
 
 LARGEST_WORKSPACE = 1024  # GiB; no GPU has as much, and TensorRT counts bytes in 64 bits
 PRECISIONS = ("fp32", "fp16", "int8")

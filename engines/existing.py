@@ -11,7 +11,7 @@ from engines.artefact import Artefact, key_of, sizes_of
 from engines.sidecar import differences, looks_like_sidecar, quality_of
 from engines.sizes import name_of_sizes
 from export.passes.whole_files import check_regular
-from runtime.engine_file import ENGINE_SUFFIXES, EngineFile, read_sidecar
+from runtime.sessions.engine_file import ENGINE_SUFFIXES, EngineFile, read_sidecar
 
 
 def find_existing(artefact: Artefact, parts: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,10 +1,10 @@
-"""What a build asks the CUDA driver besides runtime/gpu.py: its version, and how much memory is free."""
+"""What a build asks the CUDA driver besides runtime/sessions/gpu.py: its version, and how much memory is free."""
 
 from __future__ import annotations
 
 import ctypes
 
-from runtime.gpu import DRIVER, load_driver
+from runtime.sessions.gpu import DRIVER, load_driver
 
 
 def driver_cuda(library: str = DRIVER) -> str | None:

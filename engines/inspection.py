@@ -17,9 +17,9 @@ from engines.sidecar import differences
 from engines.toolkit import Toolkit, find_toolkit
 from export.passes.graph_tools import infer_shapes
 from export.passes.model_file import FRAME, model_from_bytes, read_model_bytes
-from runtime.cuda import import_pycuda, primary_context
-from runtime.engine_context import sizes_of_engine
-from runtime.engine_file import EngineFile, read_engine
+from runtime.sessions.cuda import import_pycuda, primary_context
+from runtime.sessions.engine_context import sizes_of_engine
+from runtime.sessions.engine_file import EngineFile, read_engine
 
 COMMANDS = {"tensorrt": "trtexec", "tensorrt_rtx": "tensorrt_rtx"}  # the toolkits' own programs
 

@@ -12,7 +12,7 @@ from typing import Any
 from edgedeblur import ExitCode, Failure
 from engines.precision_gate import probe_frames
 from export.passes.model_file import FRAME, SHARP
-from runtime.size_range import Size
+from runtime.sessions.size_range import Size
 
 WARM_UP, RUNS = 5, 20  # the first runs allocate, and TensorRT-RTX compiles
 

@@ -20,8 +20,8 @@ from engines.sidecar import Source, sidecar_bytes, sidecar_of
 from engines.toolkit import Toolkit
 from export.passes.golden_file import Pair
 from export.passes.model_file import DEFORM_KEY, PRECISION_KEY, model_from_bytes
-from runtime.engine_file import EngineFile
-from runtime.quality import MOST_DB
+from runtime.measure.quality import MOST_DB
+from runtime.sessions.engine_file import EngineFile
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.gpu import free_bytes
-from runtime.gpu import Gpu
+from runtime.sessions.gpu import Gpu
 
 GIB = 1 << 30
 LITTLE = 2.0  # GiB; the builder, CUDA and the weights take some hundreds of MiB themselves

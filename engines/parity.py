@@ -18,10 +18,10 @@ from edgedeblur import ExitCode, Failure
 from engines.precision_gate import probe_frames, reference_session, sharp_of
 from engines.sizes import text_of
 from export.passes.golden_file import Image, Pair
-from runtime.engine_file import EngineFile
-from runtime.gpu import Gpu
-from runtime.quality import MOST_DB, psnr
-from runtime.size_range import Size, SizeRange
+from runtime.measure.quality import MOST_DB, psnr
+from runtime.sessions.engine_file import EngineFile
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.size_range import Size, SizeRange
 
 # dB from the reference that an engine of each precision must reach; 48.1 is one grey level in the root mean square.
 # With FP16's rounding written out ONNX Runtime reaches 63 to 66: FP32 (at worst TF32, which multiplies as FP16 does)
@@ -68,7 +68,7 @@ def running(file: EngineFile) -> Iterator[Engine]:
 
     Whoever built it in this process has loaded its plugin: TensorRT takes no second one of its name, so none is loaded.
     """
-    from runtime.tensorrt_session import TensorRTSession  # builds without a device need none of it
+    from runtime.sessions.tensorrt_session import TensorRTSession  # builds without a device need none of it
 
     sidecar = None if file.sidecar is None else {**file.sidecar, "plugin": None}
     with contextlib.closing(TensorRTSession(dataclasses.replace(file, sidecar=sidecar))) as session:

@@ -22,8 +22,8 @@ from engines.tensorrt_headers import Headers, find_headers
 from engines.toolkit import Toolkit, find_toolkit
 from export.passes.rename_deform import PLUGIN_NAMESPACE, PLUGIN_OP, PLUGIN_VERSION
 from export.passes.whole_files import cannot_write, write_whole
-from runtime.gpu import Gpu
-from runtime.user_cache import user_cache
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.user_cache import user_cache
 
 FOLDER = Path(__file__).parent / "plugin"
 SOURCES = ("deform_kernel.cu", "deform_plugin.cpp", "deform_creator.cpp")

@@ -26,9 +26,9 @@ from engines.sizes import text_of
 from engines.toolkit import Toolkit
 from export.passes.model_file import SCHEMA_KEY, model_from_bytes
 from export.passes.whole_files import write_whole
-from runtime.engine_file import EngineFile
-from runtime.size_range import fixed_size
-from runtime.user_cache import user_cache
+from runtime.sessions.engine_file import EngineFile
+from runtime.sessions.size_range import fixed_size
+from runtime.sessions.user_cache import user_cache
 
 NAME = Path("plugin-probe.onnx")
 SIZE = (24, 2040)  # (height, width): beyond column 1024 half-precision positions are whole pixels

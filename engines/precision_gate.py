@@ -16,9 +16,9 @@ from edgedeblur import ExitCode, Failure
 from export.passes import apply_passes, passes_for
 from export.passes.emulate_half import emulate_half
 from export.passes.model_file import FRAME, SHARP, model_bytes, model_from_bytes
-from runtime.onnx_session import session_options
-from runtime.quality import MOST_DB, psnr
-from runtime.size_range import SizeRange, fixed_size
+from runtime.measure.quality import MOST_DB, psnr
+from runtime.sessions.onnx_session import session_options
+from runtime.sessions.size_range import SizeRange, fixed_size
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -1,6 +1,6 @@
 """The JSON beside an engine: what it is, what made it and how to feed it. The engine itself stays the plain plan.
 
-runtime/engine_file.py reads it and owns the schema's name; this writes it.
+runtime/sessions/engine_file.py reads it and owns the schema's name; this writes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engines.gpu import driver_cuda
 from engines.parity import Parity
 from engines.plugin_library import PluginLibrary
 from export.passes.model_file import CALIBRATION_KEY
-from runtime.engine_file import SCHEMA
+from runtime.sessions.engine_file import SCHEMA
 
 PREFIX = "edgedeblur."
 

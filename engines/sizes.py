@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from edgedeblur import Failure
 from export.passes.model_file import parse_size, smallest_size
-from runtime.size_range import Size, SizeRange, fixed_size
+from runtime.sessions.size_range import Size, SizeRange, fixed_size
 
 # Sampling indices are int32 rows of a coarse feature map; 8K video is 4320x7680. Beyond this no GPU has the memory.
 LARGEST_SIDE = 16384

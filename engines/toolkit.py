@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from runtime.gpu import Gpu, find_gpu
-from runtime.toolkit import import_toolkit
+from runtime.sessions.gpu import Gpu, find_gpu
+from runtime.sessions.toolkit import import_toolkit
 
 MODULES = ("tensorrt", "tensorrt_rtx")
 SHORT_NAMES = {"tensorrt": "trt", "tensorrt_rtx": "rtx"}

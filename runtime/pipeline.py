@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgedeblur import Failure
-from runtime.frame import Frame, now_ns
+from runtime.frame import STAND_INS, Frame, Image, now_ns
+from runtime.live.status import Controls
 from runtime.mailboxes import Mailbox
-from runtime.quality import Quality
-from runtime.session import Session, TooSmall, check_size
-from runtime.sinks import Quit, Sink
-from runtime.sources import Source
+from runtime.measure.quality import Quality
+from runtime.measure.timing import Delivery, Timing
+from runtime.sessions.session import Session, TooSmall, check_size
+from runtime.sinks.fan_out import FanOut
+from runtime.sinks.sink import Quit, Sink
+from runtime.sources.source import Source
 from runtime.stop import POLL_S, Stop
-from runtime.timing import Delivery, Timing
-from runtime.views import compose
+from runtime.views import blend, compose
 
 CAPTURE_PATIENCE_S = 2.0  # how long a capture thread may hang in its driver before it is left behind
 
@@ -26,10 +28,12 @@ class PipelineOptions:
     """How frames pass."""
 
     latest: bool  # the newest frame wins and others are dropped; False: no frame is lost
-    view: str = "output"
     frames: int | None = None  # stop after so many
     read_ahead: int = 2  # frames that wait on each side of the session when none may be lost
-    tick: Callable[[], None] = lambda: None  # called after each delivered frame, on the sink's thread
+    watchers: Sequence[Callable[[Delivery], None]] = ()  # called after each delivered frame, on the sink's thread
+    admit: Callable[[], bool] = lambda: True  # asked for each frame that the network could take
+    controls: Controls = field(default_factory=Controls)
+    say: Callable[[str], None] = lambda text: None  # told what goes wrong while the run goes on
 
 
 class Pipeline:
@@ -38,19 +42,19 @@ class Pipeline:
     def __init__(
         self, source: Source, session: Session, sinks: Sequence[Sink], timing: Timing, options: PipelineOptions
     ) -> None:
-        self.captured = 0
+        self.size: tuple[int, int] | None = None  # (height, width) of the frames that came last
         self.quality = Quality()
         self.capture_hung = False
-        self._source, self._session, self._sinks = source, session, sinks
+        self._source, self._session = source, session
+        self._outlet = FanOut(sinks, options.latest, options.say)
         self._timing, self._options = timing, options
         slots = 1 if options.latest else options.read_ahead
         self._inbox: Mailbox[Delivery] = Mailbox(slots, options.latest)
         self._outbox: Mailbox[Delivery] = Mailbox(slots, options.latest)
         self._stop = Stop()
         self._error: BaseException | None = None
-        self._taken = 0
-        self._checked_size: tuple[int, int] | None = None
-        self._any_size = all(sink.any_size for sink in sinks)
+        self._read = self._stood_in = self._taken = self._repeated = self._delivered = self._not_admitted = 0
+        self._last_sharp: Image | None = None
         self._too_small: list[TooSmall] = []
 
     def run(self, stop: Stop) -> None:
@@ -76,12 +80,20 @@ class Pipeline:
         if self._error is not None:
             raise self._error
 
+    @property
+    def captured(self) -> int:
+        """Frames that the source gave; what stands in for those of a lost one is none."""
+        return self._read - self._stood_in
+
     def drops(self) -> dict[str, int]:
         """Frames captured and not delivered, by cause."""
-        unread = self.captured - self._inbox.superseded - self._taken
-        undelivered = self._taken - len(self._too_small) - self._outbox.superseded - self._timing.delivered
+        unread = self._read - self._inbox.superseded - self._taken
+        refused = len(self._too_small) + self._not_admitted
+        undelivered = self._taken - refused - self._outbox.superseded - self._delivered
         return {
+            "camera_gap": self._source.missed,
             "superseded": self._inbox.superseded,
+            "deadline": self._not_admitted,
             "sink_back_pressure": self._outbox.superseded,
             "corrupt": self._source.corrupt,
             "too_small": len(self._too_small),
@@ -92,7 +104,8 @@ class Pipeline:
         try:
             while not self._enough() and (frame := self._source.read(self._stop)) is not None:
                 received_ns = now_ns() if frame.sensor_stamped else frame.captured_ns
-                self.captured += 1
+                self._read += 1
+                self._stood_in += frame.how in STAND_INS
                 if not self._inbox.put(Delivery(frame, received_ns), self._stop):
                     break
                 del frame  # a waiting reader must not keep the last picture alive
@@ -105,7 +118,7 @@ class Pipeline:
 
     def _enough(self) -> bool:
         """Whether every frame that is wanted was read; where frames may drop, more may be needed."""
-        return not self._options.latest and self._options.frames is not None and self.captured >= self._options.frames
+        return not self._options.latest and self._options.frames is not None and self._read >= self._options.frames
 
     def _infer(self) -> None:
         flying: deque[Delivery] = deque()
@@ -123,17 +136,15 @@ class Pipeline:
         # A camera's frame is waited for at once: one in flight behind another would only be older when it is done.
         depth = 1 if self._source.live else self._session.depth
         limit = self._options.frames
-        while limit is None or self._taken < limit:
+        while limit is None or self._taken - self._repeated < limit:
             item = self._inbox.get(self._stop)
             if item is None:
                 break
             self._taken += 1
-            if not self._fits(item.frame):
+            if not self._begin(item):
                 continue
-            item.started_ns = now_ns()
-            self._session.submit(item.frame.image)
             flying.append(item)
-            if len(flying) == depth and not self._hand_over(flying.popleft()):
+            if len(flying) >= depth and not self._hand_over(flying.popleft()):
                 break
             del item  # a frame that waits for the next one must not keep the last one's memory
 
@@ -142,10 +153,29 @@ class Pipeline:
         while flying:
             self._hand_over(flying.popleft())
 
+    def _begin(self, item: Delivery) -> bool:
+        """Give a frame to the session, or settle what does not need it; False where nothing is to go out for it."""
+        frame = item.frame
+        item.how, item.started_ns = frame.how, now_ns()
+        if frame.how != "deblurred":
+            self._repeated += frame.how in STAND_INS
+            item.sharp = self._last_sharp if frame.how == "held" else frame.image
+            item.finished_ns = now_ns()
+            return item.sharp is not None and item.sharp.shape == frame.image.shape
+        if not self._fits(frame):
+            return False
+        if not self._options.admit():
+            self._not_admitted += 1
+            return False
+        self._session.submit(frame.image)
+        return True
+
     def _hand_over(self, item: Delivery) -> bool:
         """Wait for the oldest frame in flight and pass it to the sinks; False if they take no more."""
-        result = self._session.result()
-        item.sharp, item.finished_ns, item.gpu = result.image, result.finished_ns, result.gpu
+        if item.sharp is None:
+            result = self._session.result()
+            item.sharp, item.finished_ns, item.gpu, item.how = result.image, result.finished_ns, result.gpu, result.how
+            self._last_sharp = item.sharp if self._source.live else None
         return self._outbox.put(item, self._stop) or self._deliver_last(item)
 
     def _deliver_last(self, item: Delivery) -> bool:
@@ -157,17 +187,17 @@ class Pipeline:
 
         Raises: Failure (SOURCE) where the frames after it cannot be any better, or the output takes no gaps.
         """
-        if frame.size == self._checked_size:
+        if frame.size == self.size:
             return True
         try:
             check_size(frame.size, self._session)
         except TooSmall as failure:
-            if not (frame.name and self._any_size):  # only pictures have names, and each its own size
+            if not (frame.name and self._outlet.any_size):  # only pictures have names, and each its own size
                 raise
             self._too_small.append(failure)
             self._source.notes.append(f"picture '{frame.name}' was left out: {failure}")
             return False
-        self._checked_size = frame.size
+        self.size = frame.size
         return True
 
     def _deliver(self) -> None:
@@ -182,23 +212,24 @@ class Pipeline:
             self._fail(error)
         finally:
             self._outbox.close()
-            for sink in self._sinks:
-                try:
-                    sink.close()
-                except BaseException as error:
-                    self._fail(error)
+            try:
+                self._outlet.close()
+            except BaseException as error:
+                self._fail(error)
 
     def _deliver_one(self, item: Delivery) -> None:
         frame, sharp = item.frame, item.sharp
         assert sharp is not None  # set before the frame is put into the outbox
         item.handed_ns = now_ns()
-        picture = compose(self._options.view, frame.image, sharp)
-        for sink in self._sinks:
-            sink.write(picture, frame)
+        controls = self._options.controls
+        picture = compose(controls.view, frame.image, blend(frame.image, sharp, controls.strength))
+        self._outlet.write(picture, frame)
         item.done_ns = now_ns()
+        self._delivered += 1
         self._timing.add(item)
         self.quality.add(frame.image, sharp, frame.reference)
-        self._options.tick()
+        for watcher in self._options.watchers:
+            watcher(item)
 
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error

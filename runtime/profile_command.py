@@ -16,15 +16,15 @@ from typing import Any
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns, size_text
-from runtime.models import open_session
+from runtime.measure.timing import Timing
 from runtime.pipeline import Pipeline, PipelineOptions
-from runtime.replay_source import ReplaySource
 from runtime.run_command import add_model_arguments, add_source_arguments, first_size, model_options, source_options
-from runtime.session import Session, check_size
-from runtime.sinks import NullSink
-from runtime.sources import frames_of, open_source
+from runtime.sessions.models import open_session
+from runtime.sessions.session import Session, check_size
+from runtime.sinks.sink import NullSink
+from runtime.sources.replay_source import ReplaySource
+from runtime.sources.source import frames_of, open_source
 from runtime.stop import Stop, stop_on_signals
-from runtime.timing import Timing
 
 HELD_FRAMES = 60  # frames kept in memory and played again and again: reading them must cost nothing
 WARM_UP_S = 1.0
@@ -177,7 +177,7 @@ def _start_up(command: list[str], repeats: int) -> float:
 def _memory(session: Session, frames: list[Frame], count: int, stop: Stop) -> dict[str, Any]:
     """Resident memory after the first tenth of a long run and at its end."""
     resident: list[int] = []
-    options = PipelineOptions(latest=False, frames=count, tick=lambda: resident.append(resident_bytes()))
+    options = PipelineOptions(latest=False, frames=count, watchers=[lambda item: resident.append(resident_bytes())])
     Pipeline(ReplaySource(frames), session, [NullSink()], Timing(now_ns()), options).run(stop)
     early, late = resident[: max(1, count // 10)], resident[count // 10 :] or resident
     growth = max(late) - max(early)

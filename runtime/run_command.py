@@ -7,23 +7,24 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from fractions import Fraction
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from runtime import sinks, sources
-from runtime.engine_rebuild import REBUILD
 from runtime.frame import now_ns
-from runtime.models import ModelOptions, open_session
+from runtime.live.status import Controls
+from runtime.measure.summary import summarize, summary_text
+from runtime.measure.ticker import Ticker
+from runtime.measure.timing import Timing
 from runtime.pipeline import Pipeline, PipelineOptions
-from runtime.sinks import Sink, SinkOptions, open_sink, place_of
-from runtime.sources import Source, SourceOptions, frames_of, open_source
+from runtime.sessions.engine_rebuild import REBUILD
+from runtime.sessions.models import ModelOptions, open_session
+from runtime.sinks import sink as sinks
+from runtime.sinks.sink import Sink, SinkOptions, open_sink, place_of
+from runtime.sources import source as sources
+from runtime.sources.source import Source, SourceOptions, frames_of, open_source
 from runtime.stop import Stop, stop_on_signals
-from runtime.summary import summarize, summary_text
-from runtime.ticker import Ticker
-from runtime.timing import Timing
 from runtime.views import VIEWS
 
 MOST_THREADS = 1024
@@ -130,8 +131,9 @@ def run(args: argparse.Namespace) -> int:
             "mode": "paced by the source" if source.live else "saturated: frames back to back",
         }
         _say(f"{about['source']} → {about['model']} → {', '.join(args.output)}")
-        tick = _ticker(args.stats, timing)
-        options = PipelineOptions(latest, args.view, args.frames, tick=tick)
+        watchers = [Ticker(args.stats, timing).watch] if args.stats else []
+        controls = Controls(args.view)
+        options = PipelineOptions(latest, args.frames, watchers=watchers, controls=controls, say=_say)
         pipeline = Pipeline(source, session, outputs, timing, options)
         opened.pop_all()  # from here on the pipeline closes the source
         try:
@@ -156,10 +158,6 @@ def _policy(drop: str | None, source: Source) -> bool:
     if drop == "latest" and not source.live:
         raise Failure("--drop latest is for cameras: frames of a file come as fast as they are read; use --drop all")
     return source.live if drop is None else drop == "latest"
-
-
-def _ticker(every_s: float | None, timing: Timing) -> Callable[[], None]:
-    return Ticker(every_s, timing).tick if every_s else lambda: None
 
 
 def _report(

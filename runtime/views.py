@@ -27,6 +27,20 @@ def compose(view: str, before: Image, after: Image) -> Image:
     raise ValueError(f"no view '{view}'; expected one of: {', '.join(VIEWS)}")
 
 
+def blend(before: Image, after: Image, strength: float) -> Image:
+    """`after` at strength 1, `before` at 0, between them a mix: (H, W, 3) uint8, rounded to the nearest level."""
+    if strength >= 1:
+        return after
+    if strength <= 0:
+        return before
+    # 8 bits of fraction in whole numbers: a frame of floats would take four times the memory and longer.
+    share = round(strength * 256)
+    mixed = np.multiply(after, share, dtype=np.uint16)
+    mixed += np.multiply(before, 256 - share, dtype=np.uint16)
+    mixed += 128  # 255 · 256 + 128 is still 16 bits
+    return (mixed >> 8).astype(np.uint8)
+
+
 def _split(before: Image, after: Image) -> Image:
     """Left half before, right half after, a thin line between them."""
     width = before.shape[1]

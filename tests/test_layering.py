@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "calibration": {"runtime", "export.passes"},
     "engines": {"runtime", "export.passes"},
 }
-NESTED = ("training", "calibration")  # stages with folders of their own; `export.passes` is another package
+NESTED = ("training", "calibration", "runtime")  # stages with folders of their own; `export.passes` is another package
 NO_TORCH = ("runtime", "calibration", "engines", "export.passes")
 
 

@@ -67,7 +67,7 @@ def _write_pairs(folder: Path) -> None:
     """Three pairs of the runtime's own moving scene."""
     import cv2
 
-    from runtime.sources import frames_of, open_source
+    from runtime.sources.source import frames_of, open_source
 
     for side in ("blur", "sharp"):
         (folder / side).mkdir(parents=True)

@@ -15,7 +15,7 @@ from calibration.frames.coverage import Features, reasons
 from calibration.frames.pairs import open_frames
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, Image
-from runtime.sources import Source
+from runtime.sources.source import Source
 from runtime.stop import Stop
 
 MEMORY = 2 * 2**30  # bytes of frames held at the most: what a board with 8 GB can spare beside ONNX Runtime

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, Image
-from runtime.image_source import DEFAULT_RATE, ImageSource, natural_order, read_image
 from runtime.reaching import reaching
-from runtime.sources import IMAGE_SUFFIXES, Source, open_source
+from runtime.sources.image_source import DEFAULT_RATE, ImageSource, natural_order, read_image
+from runtime.sources.source import IMAGE_SUFFIXES, Source, open_source
 from runtime.stop import Stop
 
 FOLDERS = (("blur", "sharp"), ("input", "target"))

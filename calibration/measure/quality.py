@@ -14,7 +14,7 @@ from calibration.frames.choose import Sample
 from calibration.measure.ssim import ssim
 from calibration.observers.watch import open_session, results
 from runtime.frame import Image
-from runtime.quality import psnr
+from runtime.measure.quality import psnr
 
 MOST_DB = 100.0  # stands for "equal" in means
 # Without a sharp frame the drop is estimated as if FP32's own output were this far from it, in dB: what good deblurring

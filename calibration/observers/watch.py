@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Image
-from runtime.onnx_session import load_failure, run_failure, session_options
+from runtime.sessions.onnx_session import load_failure, run_failure, session_options
 
 GRAPH = "the model's graph"  # in errors: as calibration changed it, it is no file
 MEMORY = 512 * 2**20  # bytes of activations fetched in one run

@@ -7,7 +7,7 @@ import base64
 import numpy as np
 
 from runtime.frame import Image
-from runtime.image_sink import encode_image
+from runtime.sinks.image_sink import encode_image
 
 Region = tuple[slice, slice]  # rows, columns
 

@@ -23,8 +23,8 @@ from calibration.measure.sets import EvaluationSet, measured, worst_mean_drop
 from calibration.observers.watch import open_session
 from export.passes.emulate_half import emulate_half
 from export.passes.model_file import load_model
-from runtime.camera_source import without_credentials
 from runtime.frame import Image
+from runtime.sources.camera_source import without_credentials
 from tests.calibration.small_graphs import frame_model, frames, residual_graph, weights
 
 Paths = Callable[[str], Path]

@@ -11,7 +11,7 @@ import pytest
 from calibration.frames.pairs import open_frames
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame
-from runtime.sources import frames_of
+from runtime.sources.source import frames_of
 
 
 def picture(path: Path, grey: int, size: tuple[int, int] = (20, 30)) -> None:

@@ -13,7 +13,7 @@ import pytest
 from calibration.graph.layers import find_layers
 from calibration.graph.quantise import quantise
 from calibration.observers.watch import open_session
-from runtime.onnx_session import session_options
+from runtime.sessions.onnx_session import session_options
 from tests.calibration.small_graphs import loaded, residual_graph, weights
 
 WHITE = np.full((16, 22, 3), 255, np.uint8)

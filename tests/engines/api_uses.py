@@ -89,7 +89,7 @@ UNPACKED: dict[tuple[str, str], Value] = {
 # Parameters of type Any that are somebody else's (PyCUDA, ONNX Runtime, JSON), or a member of an enumeration.
 NOT_TENSORRT = {"driver", "session", "value", "reported", "level"}
 # Files that are reached only where the module has a name.
-ONLY_WITH = {"runtime/jit_cache.py": ("CudaGraphStrategy",)}
+ONLY_WITH = {"runtime/sessions/jit_cache.py": ("CudaGraphStrategy",)}
 
 
 @dataclass(frozen=True)

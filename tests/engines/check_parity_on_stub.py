@@ -20,9 +20,9 @@ from engines.parity import check_parity, measure, references
 from engines.plugin_library import PluginLibrary
 from engines.plugin_probe import SIZE, check_plugin, probe_bytes
 from engines.toolkit import Toolkit
-from runtime.gpu import Gpu
-from runtime.size_range import SizeRange, fixed_size
-from runtime.tensorrt_session import TensorRTSession
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.size_range import SizeRange, fixed_size
+from runtime.sessions.tensorrt_session import TensorRTSession
 from tests.runtime import fake_tensorrt
 from tests.runtime.stand_in import write_model
 

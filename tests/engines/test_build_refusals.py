@@ -21,8 +21,8 @@ from engines.sizes import check_sizes, parse_sizes
 from engines.toolkit import Toolkit, find_toolkit
 from export.passes import apply_passes, passes_for
 from export.passes.model_file import model_bytes
-from runtime.gpu import Gpu
-from runtime.size_range import fixed_size
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.size_range import fixed_size
 from tests.engines.frame_graph import frame_graph
 
 ORIN = Gpu("Orin", 87, True)

@@ -23,9 +23,9 @@ from engines.plugin_library import PluginLibrary
 from engines.sidecar import Source, sidecar_bytes, sidecar_of
 from engines.toolkit import Toolkit
 from export.passes import apply_passes, passes_for
-from runtime.engine_file import read_engine
-from runtime.gpu import Gpu
-from runtime.size_range import fixed_size
+from runtime.sessions.engine_file import read_engine
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.size_range import fixed_size
 from tests.engines.frame_graph import frame_graph
 from tests.full_disk import full_disk
 

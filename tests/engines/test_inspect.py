@@ -10,8 +10,8 @@ import pytest
 import edgedeblur
 from edgedeblur import ExitCode
 from engines.inspection import trtexec_command
-from runtime.engine_file import EngineFile
-from runtime.gpu import find_gpu
+from runtime.sessions.engine_file import EngineFile
+from runtime.sessions.gpu import find_gpu
 from tests.engines.conftest import Build
 
 

@@ -16,8 +16,8 @@ from engines.build import BuildConfig, _plan_workspace
 from engines.gpu import driver_cuda, free_bytes
 from engines.memory import Memory, find_memory, plan_workspace
 from engines.toolkit import Toolkit
-from runtime.gpu import Gpu
-from runtime.size_range import fixed_size
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.size_range import fixed_size
 from tests.runtime.cuda_stub.build import build_stub
 
 ORIN = Gpu("Orin", 87, True)
@@ -98,7 +98,7 @@ PROGRAM = """
 import json
 from engines.gpu import driver_cuda, free_bytes
 from engines.memory import find_memory
-from runtime.gpu import find_gpu
+from runtime.sessions.gpu import find_gpu
 from tests.runtime.cuda_stub import driver
 
 memory = find_memory(find_gpu())

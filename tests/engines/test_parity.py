@@ -21,10 +21,10 @@ from edgedeblur import ExitCode, Failure
 from engines import making, parity
 from engines.parity import Parity, check_parity, measure, references, why_not_here
 from export.passes.golden_file import Pair, golden_bytes, golden_path
-from runtime.gpu import Gpu
-from runtime.models import WEIGHTS
-from runtime.onnx_session import OnnxSession
-from runtime.size_range import SizeRange, fixed_size
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.models import WEIGHTS
+from runtime.sessions.onnx_session import OnnxSession
+from runtime.sessions.size_range import SizeRange, fixed_size
 from tests.engines.conftest import Build
 from tests.engines.frame_graph import frame_graph
 

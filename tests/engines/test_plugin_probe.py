@@ -28,9 +28,9 @@ from export.passes import apply_passes, passes_for
 from export.passes.emulate_half import emulate_half
 from export.passes.model_file import model_bytes, model_from_bytes
 from export.passes.rename_deform import OFFSET_INPUT, PLUGIN_OP
-from runtime.gpu import Gpu
-from runtime.onnx_session import OnnxSession
-from runtime.size_range import fixed_size
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.onnx_session import OnnxSession
+from runtime.sessions.size_range import fixed_size
 
 Change = Callable[[ModelProto, NodeProto], list[NodeProto]]
 PLUGIN = PluginLibrary(Path("/cache/plugin.so"), "ab" * 32)

@@ -16,8 +16,8 @@ import edgedeblur
 from edgedeblur import ExitCode
 from engines import precision_gate
 from engines.precision_gate import measure_built, probe_frames
-from runtime.quality import MOST_DB
-from runtime.size_range import fixed_size
+from runtime.measure.quality import MOST_DB
+from runtime.sessions.size_range import fixed_size
 from tests.engines.conftest import Build
 from tests.engines.frame_graph import frame_graph
 

@@ -10,8 +10,8 @@ import pytest
 import edgedeblur
 from edgedeblur import ExitCode, Failure
 from engines.sizes import check_sizes, name_of_sizes, parse_sizes
-from runtime.models import WEIGHTS
-from runtime.size_range import SizeRange, fixed_size
+from runtime.sessions.models import WEIGHTS
+from runtime.sessions.size_range import SizeRange, fixed_size
 from tests.engines.conftest import Build
 
 RANGE = ("--min-size", "32x48", "--opt-size", "61x90", "--max-size", "64x128")

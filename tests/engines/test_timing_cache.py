@@ -15,8 +15,8 @@ from engines import build_command
 from engines.artefact import timing_cache_path
 from engines.build import BuildConfig, _set_timing_cache, engine_from_onnx
 from engines.toolkit import Toolkit, find_toolkit
-from runtime.gpu import Gpu
-from runtime.size_range import fixed_size
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.size_range import fixed_size
 from tests.engines.frame_graph import frame_graph
 
 

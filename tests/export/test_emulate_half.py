@@ -16,7 +16,7 @@ from export.passes import apply_passes, passes_for
 from export.passes.emulate_half import emulate_half
 from export.passes.graph_tools import copied
 from export.passes.model_file import load_model
-from runtime.onnx_session import session_options
+from runtime.sessions.onnx_session import session_options
 
 RNG = np.random.default_rng(3)
 FIRST = RNG.normal(size=(6, 4, 3, 3)).astype(np.float16)

@@ -24,9 +24,9 @@ from engines.layers import layers_of_report, with_times
 from engines.parity import check_parity, measure, references
 from engines.plugin_library import load_plugin
 from export.passes.model_file import FRAME, PRECISION_KEY, SHARP, model_from_bytes
-from runtime.engine_context import sizes_of_engine
-from runtime.engine_file import read_engine
 from runtime.frame import Image
+from runtime.sessions.engine_context import sizes_of_engine
+from runtime.sessions.engine_file import read_engine
 
 SLOWEST = 5  # layers that are reported
 WARM_UP, RUNS = 10, 50

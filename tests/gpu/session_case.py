@@ -28,9 +28,9 @@ SIZE = (720, 1280)
 def measured_engine(toolkit: str) -> Measured:
     """`lacking` alone where the toolkit does not build here."""
     import edgedeblur
-    from runtime.engine_rebuild import usable_engine
-    from runtime.onnx_session import OnnxSession
-    from runtime.tensorrt_session import TensorRTSession
+    from runtime.sessions.engine_rebuild import usable_engine
+    from runtime.sessions.onnx_session import OnnxSession
+    from runtime.sessions.tensorrt_session import TensorRTSession
 
     model = ROOT / "runtime" / "weights" / "edge-n.onnx"
     notes: list[str] = []

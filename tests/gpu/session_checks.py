@@ -134,10 +134,10 @@ def check_session_frame_age() -> Measured:
 def _frame_age(size: tuple[int, int]) -> Measured:
     _, engine = _torch_engine(size)
     from runtime.frame import now_ns
+    from runtime.measure.timing import Timing
     from runtime.pipeline import Pipeline, PipelineOptions
-    from runtime.sinks import NullSink
+    from runtime.sinks.sink import NullSink
     from runtime.stop import Stop
-    from runtime.timing import Timing
 
     with _session(engine) as session:
         how = session.describe()
@@ -184,7 +184,7 @@ class _Camera:
     frame_rate: Fraction | None = Fraction(FPS)
     time_base: Fraction | None = None
     inputs: tuple[Path, ...] = ()
-    corrupt = 0
+    corrupt = missed = 0
 
     def __init__(self, pictures: list[Any], count: int) -> None:
         self.notes: list[str] = []
@@ -220,8 +220,8 @@ def _torch_engine(size: tuple[int, int]) -> tuple[Any, Any]:
 @contextlib.contextmanager
 def _session(engine: Any) -> Iterator[Any]:
     """A session on the real driver whose engine is `engine`, which nobody else may run meanwhile."""
-    from runtime.engine_file import read_engine
-    from runtime.tensorrt_session import TensorRTSession
+    from runtime.sessions.engine_file import read_engine
+    from runtime.sessions.tensorrt_session import TensorRTSession
     from tests.gpu.torch_engine import stand_in_for_tensorrt
 
     with (

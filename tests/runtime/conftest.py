@@ -11,8 +11,8 @@ import pytest
 
 from edgedeblur import main
 from runtime.frame import Frame, Image
-from runtime.sinks import SinkOptions
-from runtime.video_sink import VideoSink
+from runtime.sinks.sink import SinkOptions
+from runtime.sinks.video_sink import VideoSink
 from tests.runtime.stand_in import write_model
 
 Run = Callable[..., tuple[int, str]]

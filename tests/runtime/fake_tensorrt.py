@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from runtime.toolkit import PLUGIN_OP
+from runtime.sessions.toolkit import PLUGIN_OP
 
 Size = tuple[int, int]
 # (work, device address of frame, of sharp, (H, W, 3), stream handle) → whether it was enqueued

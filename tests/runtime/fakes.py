@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 
 from runtime.frame import Frame, Image, now_ns
+from runtime.measure.timing import Timing
 from runtime.pipeline import Pipeline, PipelineOptions
-from runtime.session import Result
-from runtime.sinks import Sink
+from runtime.sessions.session import Result
+from runtime.sinks.sink import Sink
 from runtime.stop import Stop
-from runtime.timing import Timing
 
 
 class CountingSource:
     """`count` frames that carry their number in every pixel; one comes every `period_s` if it is live."""
 
     inputs: tuple[Path, ...] = ()
-    corrupt = 0
+    corrupt = missed = 0
     frame_rate: Fraction | None = Fraction(30)
     time_base: Fraction | None = None
 

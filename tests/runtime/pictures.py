@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.frame import Image
-from runtime.image_sink import encode_image
+from runtime.sinks.image_sink import encode_image
 
 
 def write_png(path: Path, image: Image) -> Path:

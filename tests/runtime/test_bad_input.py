@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from edgedeblur import ExitCode, Failure
-from runtime.camera_source import without_credentials
-from runtime.sinks import open_sink
-from runtime.sources import SourceOptions, open_source
+from runtime.sinks.sink import open_sink
+from runtime.sources.camera_source import without_credentials
+from runtime.sources.source import SourceOptions, open_source
 from tests.runtime.conftest import Run, picture
 from tests.runtime.pictures import write_png
 from tests.runtime.stand_in import write_model

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from runtime.camera_source import _capture_time
+from runtime.sources.camera_source import _capture_time
 
 NOW_NS = 5_000_000_000_000
 MICROSECOND = Fraction(1, 10**6)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from edgedeblur import ExitCode, Failure, main
-from runtime.engine_check import Machine
-from runtime.engine_context import EngineContext
-from runtime.engine_file import read_engine
-from runtime.engine_rebuild import usable_engine
-from runtime.gpu import Gpu, find_gpu, find_platform
+from runtime.sessions.engine_check import Machine
+from runtime.sessions.engine_context import EngineContext
+from runtime.sessions.engine_file import read_engine
+from runtime.sessions.engine_rebuild import usable_engine
+from runtime.sessions.gpu import Gpu, find_gpu, find_platform
 
 trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt_rtx is not installed (pip install -e '.[engines]')")
 MODEL = Path(__file__).parents[2] / "runtime" / "weights" / "edge-n.onnx"
@@ -31,7 +31,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def engine(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, on a machine with a GPU that it is for."""
     machine = Machine(trt.__version__, Gpu("RTX", 89, False), find_platform())
-    monkeypatch.setattr("runtime.engine_rebuild.this_machine", lambda toolkit: machine)
+    monkeypatch.setattr("runtime.sessions.engine_rebuild.this_machine", lambda toolkit: machine)
     folder = tmp_path / "edge-n"
     folder.mkdir()
     sidecar = json.loads(built.with_suffix(".json").read_text())

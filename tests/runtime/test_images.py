@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from runtime.image_source import natural_order, read_image
-from runtime.sources import frames_of, open_source
+from runtime.sources.image_source import natural_order, read_image
+from runtime.sources.source import frames_of, open_source
 
 RGB = np.random.default_rng(1).integers(0, 256, (37, 53, 3), dtype=np.uint8)
 ALPHA = np.dstack((RGB, RGB[:, :, 0]))

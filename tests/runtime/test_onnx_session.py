@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from edgedeblur import ExitCode, Failure
-from runtime.models import shipped_weights
-from runtime.onnx_session import OnnxSession, load_failure
-from runtime.session import check_size
+from runtime.sessions.models import shipped_weights
+from runtime.sessions.onnx_session import OnnxSession, load_failure
+from runtime.sessions.session import check_size
 from tests.runtime.stand_in import write_model
 
 
@@ -154,7 +154,7 @@ def test_a_lack_of_memory_has_its_own_code(model: Path) -> None:
 def test_impossible_sizes_are_refused_before_inference(
     model: Path, size: tuple[int, int], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.session._free_bytes", lambda: 2**33)
+    monkeypatch.setattr("runtime.sessions.session._free_bytes", lambda: 2**33)
     with pytest.raises(Failure, match=words) as caught:
         check_size(size, OnnxSession(model))
     assert caught.value.code == ExitCode.SOURCE

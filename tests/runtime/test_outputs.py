@@ -15,9 +15,9 @@ import pytest
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame
-from runtime.image_source import read_image
-from runtime.sinks import SinkOptions, open_sink
-from runtime.sources import frames_of, open_source
+from runtime.sinks.sink import SinkOptions, open_sink
+from runtime.sources.image_source import read_image
+from runtime.sources.source import frames_of, open_source
 from tests.full_disk import full_disk
 from tests.runtime.conftest import Run, picture
 

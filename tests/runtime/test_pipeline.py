@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from runtime.sinks import Quit
+from runtime.sinks.sink import Quit
 from runtime.stop import Stop
 from tests.runtime.fakes import CountingSource, DeepSession, KeepingSink, SlowSession, pipeline
 

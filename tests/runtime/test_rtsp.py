@@ -10,7 +10,7 @@ import pytest
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns
-from runtime.sources import SourceOptions, frames_of, open_source
+from runtime.sources.source import SourceOptions, frames_of, open_source
 from runtime.stop import Stop
 from tests.runtime.conftest import Run
 from tests.runtime.rtsp_server import RtspServer

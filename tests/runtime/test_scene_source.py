@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from edgedeblur import ExitCode, Failure
-from runtime.quality import psnr
-from runtime.scene import loop_length, render_loop
-from runtime.sources import open_source
+from runtime.measure.quality import psnr
+from runtime.sources.scene import loop_length, render_loop
+from runtime.sources.source import open_source
 from runtime.stop import Stop
 
 

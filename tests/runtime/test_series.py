@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.series import Series, nearest_rank
+from runtime.measure.series import Series, nearest_rank
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300)
 

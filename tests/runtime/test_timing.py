@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from runtime.frame import Frame
-from runtime.session import GpuTimes
-from runtime.timing import Delivery, Timing
+from runtime.measure.timing import Delivery, Timing
+from runtime.sessions.session import GpuTimes
 
 MS = 1_000_000
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.frame import Frame, Image
-from runtime.image_sink import encode_image
-from runtime.image_source import read_image
-from runtime.sinks import SinkOptions, open_sink
-from runtime.sources import frames_of, open_source
-from runtime.video_sink import VideoSink
+from runtime.sinks.image_sink import encode_image
+from runtime.sinks.sink import SinkOptions, open_sink
+from runtime.sinks.video_sink import VideoSink
+from runtime.sources.image_source import read_image
+from runtime.sources.source import frames_of, open_source
 from tests.runtime.conftest import Run, picture, write_video
 from tests.runtime.pictures import write_png
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from runtime.quality import EVERY, FRAMES, Quality, psnr
+from runtime.measure.quality import EVERY, FRAMES, Quality, psnr
 from runtime.views import DIVIDER, compose
 
 RNG = np.random.default_rng(3)

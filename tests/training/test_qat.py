@@ -23,7 +23,7 @@ import edgedeblur
 from calibration.graph.layers import find_layers, refind_layers
 from calibration.graph.quantise import levels_of, quantise
 from export.passes import apply_passes, passes_for
-from runtime.onnx_session import session_options
+from runtime.sessions.onnx_session import session_options
 from tests.training.plans import BLOCK, FILTER, KINDS, PLAN
 from tests.training.tiny import MODEL
 from training.blocks import PixelDependentFilter, ResidualBlock

@@ -19,7 +19,7 @@ from engines.plugin_library import SOURCES, load_plugin, named_plugin, plugin_li
 from engines.tensorrt_headers import Headers, find_headers
 from engines.toolkit import Toolkit
 from export.passes.rename_deform import PLUGIN_OP
-from runtime.gpu import Gpu
+from runtime.sessions.gpu import Gpu
 
 ROOT = Path(__file__).parents[3]
 ORIN = Gpu("Orin", 87, True)
@@ -139,7 +139,7 @@ def test_damaged_library_is_compiled_again(machine: Path, damage: str) -> None:
 def test_two_processes_compile_once(machine: Path) -> None:
     code = (
         "from engines.plugin_library import plugin_library; from engines.toolkit import Toolkit;"
-        "from runtime.gpu import Gpu;"
+        "from runtime.sessions.gpu import Gpu;"
         "print(plugin_library(Toolkit(None, 'tensorrt', '10.3.0', Gpu('Orin', 87, True))).sha256)"
     )
     command = [sys.executable, "-c", code]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from edgedeblur import ExitCode, Failure
-from runtime import models
-from runtime.engine_file import EngineFile, read_engine
-from runtime.models import ModelOptions, open_session
+from runtime.sessions import models
+from runtime.sessions.engine_file import EngineFile, read_engine
+from runtime.sessions.models import ModelOptions, open_session
 from tests.runtime.cuda_stub.fixtures import SIZE, MakeEngine, write_sidecar
 
 
@@ -20,9 +20,10 @@ from tests.runtime.cuda_stub.fixtures import SIZE, MakeEngine, write_sidecar
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`--model auto` looks for engines in an empty place."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("runtime.models.WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr("runtime.sessions.models.WEIGHTS", tmp_path / "weights")
     monkeypatch.setattr(
-        "runtime.models.shipped_weights", lambda name, version: (models_weights / f"{name}.onnx", "shipped weights")
+        "runtime.sessions.models.shipped_weights",
+        lambda name, version: (models_weights / f"{name}.onnx", "shipped weights"),
     )
     return tmp_path / "weights"
 

@@ -17,16 +17,16 @@ import pytest
 
 from edgedeblur import ExitCode, main
 from runtime.frame import Frame, Image
-from runtime.frame_lanes import CopyingLanes
-from runtime.gpu_thread import WARM_UP_ROUNDS
+from runtime.measure.timing import Timing
 from runtime.pipeline import Pipeline, PipelineOptions
-from runtime.replay_source import ReplaySource
-from runtime.sinks import SinkOptions
-from runtime.sources import frames_of, open_source
+from runtime.sessions.frame_lanes import CopyingLanes
+from runtime.sessions.gpu_thread import WARM_UP_ROUNDS
+from runtime.sessions.tensorrt_session import TensorRTSession
+from runtime.sinks.sink import SinkOptions
+from runtime.sinks.video_sink import VideoSink
+from runtime.sources.replay_source import ReplaySource
+from runtime.sources.source import frames_of, open_source
 from runtime.stop import Stop
-from runtime.tensorrt_session import TensorRTSession
-from runtime.timing import Timing
-from runtime.video_sink import VideoSink
 from tests.runtime.cuda_stub import driver
 from tests.runtime.cuda_stub.fixtures import MakeEngine, frames, halved
 from tests.runtime.fakes import KeepingSink
@@ -103,7 +103,9 @@ def test_nothing_is_allocated_however_long_it_runs(make_engine: MakeEngine, monk
     session = TensorRTSession(make_engine((10, 14)))
     pictures = [Frame(picture, index, 0) for index, picture in enumerate(frames(20, (10, 14)))]
     counts: list[int] = []
-    options = PipelineOptions(latest=False, frames=1000, tick=lambda: counts.append(driver.counter("allocations")))
+    options = PipelineOptions(
+        latest=False, frames=1000, watchers=[lambda item: counts.append(driver.counter("allocations"))]
+    )
     sink = KeepingSink()
     sink.write = lambda picture, frame: np.testing.assert_array_equal(  # type: ignore[method-assign]
         picture, halved(frame.image)

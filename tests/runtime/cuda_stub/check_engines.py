@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from edgedeblur import ExitCode, Failure
-from runtime.engine_file import read_engine
-from runtime.engine_rebuild import usable_engine
-from runtime.engine_search import engines_for, fits
-from runtime.gpu import Gpu
-from runtime.tensorrt_session import TensorRTSession
+from runtime.sessions.engine_file import read_engine
+from runtime.sessions.engine_rebuild import usable_engine
+from runtime.sessions.engine_search import engines_for, fits
+from runtime.sessions.gpu import Gpu
+from runtime.sessions.tensorrt_session import TensorRTSession
 from tests.runtime.cuda_stub.fixtures import SIZE, Change, MakeEngine
 
 MISMATCHES = [

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edgedeblur import ExitCode, Failure
-from runtime.tensorrt_session import TensorRTSession
+from runtime.sessions.tensorrt_session import TensorRTSession
 from tests.runtime.cuda_stub import driver
 from tests.runtime.cuda_stub.fixtures import SIZE, MakeEngine, frames, halved
 from tests.runtime.cuda_stub.onnx_kernels import REFUSE, OnnxKernels
@@ -228,8 +228,8 @@ SCRIPT = """
 import sys, {imports}
 from pathlib import Path
 import numpy as np
-from runtime.engine_file import read_engine
-from runtime.tensorrt_session import TensorRTSession
+from runtime.sessions.engine_file import read_engine
+from runtime.sessions.tensorrt_session import TensorRTSession
 from tests.runtime import fake_tensorrt
 from tests.runtime.cuda_stub import driver
 from tests.runtime.cuda_stub.onnx_kernels import OnnxKernels

@@ -12,7 +12,7 @@ import pytest
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Image
-from runtime.tensorrt_session import TensorRTSession
+from runtime.sessions.tensorrt_session import TensorRTSession
 from tests.runtime.cuda_stub import driver
 from tests.runtime.cuda_stub.fixtures import SIZE, MakeEngine, frames, halved
 from tests.runtime.cuda_stub.onnx_kernels import OnnxKernels

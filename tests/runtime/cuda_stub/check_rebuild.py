@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgedeblur import ExitCode, Failure
-from runtime.engine_rebuild import usable_engine
+from runtime.sessions.engine_rebuild import usable_engine
 from tests.runtime.cuda_stub.fixtures import Change, MakeEngine
 
 BUILD = """
@@ -35,7 +35,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
         program, said = tmp_path / "program" / "edgedeblur.py", tmp_path / "said.json"
         program.parent.mkdir(exist_ok=True)
         program.write_text(BUILD.format(code=code, said=str(said), engine=str(engine)))
-        monkeypatch.setattr("runtime.engine_rebuild.edgedeblur.__file__", str(program))
+        monkeypatch.setattr("runtime.sessions.engine_rebuild.edgedeblur.__file__", str(program))
         return said
 
     return stand_in

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime import jit_cache
-from runtime.engine_file import EngineFile
-from runtime.tensorrt_session import TensorRTSession
+from runtime.sessions import jit_cache
+from runtime.sessions.engine_file import EngineFile
+from runtime.sessions.tensorrt_session import TensorRTSession
 from tests.runtime.cuda_stub import driver
 from tests.runtime.cuda_stub.fixtures import MakeEngine, frames, halved
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.engine_file import EngineFile, read_engine
 from runtime.frame import Image
-from runtime.gpu import find_platform
+from runtime.sessions.engine_file import EngineFile, read_engine
+from runtime.sessions.gpu import find_platform
 from tests.runtime import fake_tensorrt
 from tests.runtime.cuda_stub import driver
 from tests.runtime.cuda_stub.onnx_kernels import OnnxKernels

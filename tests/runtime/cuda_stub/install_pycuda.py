@@ -18,7 +18,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from runtime.user_cache import user_cache
+from runtime.sessions.user_cache import user_cache
 from tests.runtime.cuda_stub.build import build_stub
 
 VERSION = "2026.1"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.onnx_session import OnnxSession
+from runtime.sessions.onnx_session import OnnxSession
 from tests.runtime.cuda_stub.driver import Kernel, kernel_memory
 
 REFUSE = "refuse"  # work that is not enqueued

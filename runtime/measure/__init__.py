@@ -1,0 +1,1 @@
+"""Measure: what is known of a run, frame by frame and in sum."""

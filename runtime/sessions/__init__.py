@@ -1,0 +1,1 @@
+"""Sessions: what runs a network on frames."""

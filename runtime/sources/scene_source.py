@@ -1,0 +1,72 @@
+"""SceneSource: `test://WxH` back to back, `test://WxH@FPS` at a camera's pace; every frame with its sharp original."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+from edgedeblur import Failure
+from runtime.frame import Frame, Image, now_ns, size_text
+from runtime.sources.scene import render_loop
+from runtime.stop import Stop
+
+SMALLEST, LARGEST = 16, 4096  # pixels a side
+FASTEST = 1000  # frames a second
+UNPACED_RATE = Fraction(30)  # playing speed of frames that come without a clock
+
+
+class SceneSource:
+    """The test scene, without end. Paced it behaves as a camera: it drops for nobody, its clock runs on."""
+
+    inputs: tuple[Path, ...] = ()
+    corrupt = missed = 0
+
+    def __init__(self, loop: list[tuple[Image, Image]], rate: Fraction | None) -> None:
+        """rate: frames a second of a camera; None gives frames as fast as they are asked for."""
+        self.live = rate is not None
+        self.frame_rate: Fraction | None = rate or UNPACED_RATE
+        self.time_base: Fraction | None = 1 / (rate or UNPACED_RATE)
+        self._period = self.time_base
+        self._loop = loop
+        self.notes: list[str] = []
+        self._index = 0
+        self._start_ns = 0  # when frame 0 is captured; set by the first read, so that preparing costs no frames
+
+    def describe(self) -> str:
+        height, width = self._loop[0][0].shape[:2]
+        pace = f"at {self.frame_rate} frames/s" if self.live else "back to back"
+        return f"test scene {size_text((height, width))} {pace}, a loop of {len(self._loop)} frames"
+
+    def read(self, stop: Stop) -> Frame | None:
+        """The next frame, at its time; None once `stop` is set."""
+        index = self._index
+        self._index += 1
+        if index == 0:
+            self._start_ns = now_ns()
+        captured_ns = self._start_ns + int(index * self._period * 10**9)
+        if stop.wait_until(captured_ns) if self.live else stop.is_set():
+            return None
+        image, sharp = self._loop[index % len(self._loop)]
+        captured_ns = captured_ns if self.live else now_ns()
+        return Frame(image, index, captured_ns, self.live, index * self._period, sharp)
+
+    def close(self) -> None:
+        self._loop = self._loop[:1]
+
+
+def open_scene(uri: str) -> SceneSource:
+    """Render the scene a `test://WxH[@FPS]` names.
+
+    Raises: Failure (USAGE) for a URI that is not of this form or a size or rate out of range.
+    """
+    parts = re.fullmatch(r"test://(\d{1,9})x(\d{1,9})(?:@(\d{1,9}(?:\.\d{1,30})?))?", uri)
+    if not parts:
+        raise Failure(f"'{uri}' is not a test scene; expected test://WIDTHxHEIGHT or test://WIDTHxHEIGHT@FPS")
+    width, height = int(parts[1]), int(parts[2])
+    if not (SMALLEST <= width <= LARGEST and SMALLEST <= height <= LARGEST):
+        raise Failure(f"'{uri}': a test scene has sides of {SMALLEST} to {LARGEST} pixels")
+    rate = Fraction(parts[3]) if parts[3] else None
+    if rate is not None and not 0 < rate <= FASTEST:
+        raise Failure(f"'{uri}': a test scene runs at more than 0 and at most {FASTEST} frames/s")
+    return SceneSource(render_loop((height, width)), rate)

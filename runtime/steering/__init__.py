@@ -1,0 +1,1 @@
+"""Steering: sessions around sessions that decide what the network does with a frame."""
