@@ -50,6 +50,8 @@ class SourceOptions:
     height: int | None = None  # pixels; a camera's capture size
     width: int | None = None
     rate: Fraction | None = None  # frames a second: a camera's capture rate; the playing speed of pictures
+    codec: str | None = None  # the form a camera sends: mjpeg | yuyv | nv12 | …; None takes the best it has
+    controls: tuple[tuple[str, int], ...] = ()  # of a V4L2 camera: (name, value), set before the first frame
     rtsp_transport: str = "tcp"  # tcp | udp
     timeout_s: float = 5.0  # to open a network source, and between two of its frames
 
