@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ class Stream:
     status: Status
     controls: Controls
     latest: Delivery | None = None  # the frame delivered last, before and after, where somebody wants to see it
+    release: Callable[[], None] = lambda: None  # called once it has ended: gives back what it shares with others
 
     def stats(self) -> dict[str, Any]:
         """What the stream does now and has done so far, as JSON can hold it; times in milliseconds."""

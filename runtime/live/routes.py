@@ -1,0 +1,64 @@
+"""Routes: which input goes to which outputs, and what each stream is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from edgedeblur import Failure
+from runtime.sinks.sink import place_of
+
+LONGEST_NAME = 32
+SHARED = ("null://", "http://", "display://")  # any number of streams may go there
+
+
+@dataclass(frozen=True)
+class Route:
+    """One input on its way to its outputs."""
+
+    name: str  # letters, digits, `-` and `_`, unique in a run
+    input: str
+    outputs: tuple[str, ...]
+
+
+def routes_of(input: str, outputs: Sequence[str], also: Sequence[Sequence[str]] = ()) -> list[Route]:
+    """The routes of a command line. also: more inputs, each with the outputs that follow it.
+
+    Raises: Failure (USAGE) for two outputs in one place.
+    """
+    routes: list[Route] = []
+    for source, *sinks in [[input, *outputs], *also]:
+        name = _unused(_name_of(source), {route.name for route in routes})
+        routes.append(Route(name, source, tuple(sinks or ["null://"])))
+    _check_places(routes)
+    return routes
+
+
+def _name_of(uri: str) -> str:
+    """A short name for a source: the last part of its path, or its host or scheme. No user, password or query."""
+    scheme, _, rest = uri.rpartition("://")
+    # What stands before the last `@` may be a password; a test scene has its rate behind one, and a name without it.
+    address = rest.split("@")[0] if scheme == "test" else re.split(r"[?#]", rest.rpartition("@")[2])[0]
+    path = PurePath(address.rstrip("/"))
+    last = (path.name if path.suffix[1:].isdigit() else path.stem) or scheme  # an address ends in a number, too
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", f"{scheme}-{last}" if scheme in ("csi", "screen", "test") else last)
+    return name.strip("-")[:LONGEST_NAME] or "stream"
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    return (
+        name
+        if name not in taken
+        else next(f"{name}-{n}" for n in range(2, len(taken) + 3) if f"{name}-{n}" not in taken)
+    )
+
+
+def _check_places(routes: list[Route]) -> None:
+    places = [
+        (route.name if uri.startswith(SHARED) else "", place_of(uri)) for route in routes for uri in route.outputs
+    ]
+    twice = [place for _, place in {pair: None for pair in places if places.count(pair) > 1}]
+    if twice:
+        raise Failure(f"the same output twice: {', '.join(twice)}; give each its own name")
