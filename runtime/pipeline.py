@@ -45,8 +45,9 @@ class Pipeline:
         self.size: tuple[int, int] | None = None  # (height, width) of the frames that came last
         self.quality = Quality()
         self.capture_hung = False
-        self._source, self._session = source, session
+        self.source, self.sinks, self._session = source, sinks, session
         self._outlet = FanOut(sinks, options.latest, options.say)
+        self.latest_wins = options.latest
         self._timing, self._options = timing, options
         slots = 1 if options.latest else options.read_ahead
         self._inbox: Mailbox[Delivery] = Mailbox(slots, options.latest)
@@ -91,18 +92,18 @@ class Pipeline:
         refused = len(self._too_small) + self._not_admitted
         undelivered = self._taken - refused - self._outbox.superseded - self._delivered
         return {
-            "camera_gap": self._source.missed,
+            "camera_gap": self.source.missed,
             "superseded": self._inbox.superseded,
             "deadline": self._not_admitted,
             "sink_back_pressure": self._outbox.superseded,
-            "corrupt": self._source.corrupt,
+            "corrupt": self.source.corrupt,
             "too_small": len(self._too_small),
             "not_processed_at_stop": unread + undelivered,
         }
 
     def _capture(self) -> None:
         try:
-            while not self._enough() and (frame := self._source.read(self._stop)) is not None:
+            while not self._enough() and (frame := self.source.read(self._stop)) is not None:
                 received_ns = now_ns() if frame.sensor_stamped else frame.captured_ns
                 self._read += 1
                 self._stood_in += frame.how in STAND_INS
@@ -114,7 +115,7 @@ class Pipeline:
             self._error = self._error or error
         finally:
             self._inbox.close()
-            self._source.close()
+            self.source.close()
 
     def _enough(self) -> bool:
         """Whether every frame that is wanted was read; where frames may drop, more may be needed."""
@@ -134,7 +135,7 @@ class Pipeline:
     def _submit_all(self, flying: deque[Delivery]) -> None:
         """Give frames to the session; `flying` keeps those whose results were not taken."""
         # A camera's frame is waited for at once: one in flight behind another would only be older when it is done.
-        depth = 1 if self._source.live else self._session.depth
+        depth = 1 if self.source.live else self._session.depth
         limit = self._options.frames
         while limit is None or self._taken - self._repeated < limit:
             item = self._inbox.get(self._stop)
@@ -175,7 +176,7 @@ class Pipeline:
         if item.sharp is None:
             result = self._session.result()
             item.sharp, item.finished_ns, item.gpu, item.how = result.image, result.finished_ns, result.gpu, result.how
-            self._last_sharp = item.sharp if self._source.live else None
+            self._last_sharp = item.sharp if self.source.live else None
         return self._outbox.put(item, self._stop) or self._deliver_last(item)
 
     def _deliver_last(self, item: Delivery) -> bool:
@@ -195,7 +196,7 @@ class Pipeline:
             if not (frame.name and self._outlet.any_size):  # only pictures have names, and each its own size
                 raise
             self._too_small.append(failure)
-            self._source.notes.append(f"picture '{frame.name}' was left out: {failure}")
+            self.source.notes.append(f"picture '{frame.name}' was left out: {failure}")
             return False
         self.size = frame.size
         return True

@@ -18,7 +18,7 @@ from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns, size_text
 from runtime.measure.timing import Timing
 from runtime.pipeline import Pipeline, PipelineOptions
-from runtime.run_command import add_model_arguments, add_source_arguments, first_size, model_options, source_options
+from runtime.run_options import add_model_arguments, add_source_arguments, first_size, model_options, source_options
 from runtime.sessions.models import open_session
 from runtime.sessions.session import Session, check_size
 from runtime.sinks.sink import NullSink

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import PurePath
 
 from edgedeblur import Failure
@@ -48,11 +49,8 @@ def _name_of(uri: str) -> str:
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    return (
-        name
-        if name not in taken
-        else next(f"{name}-{n}" for n in range(2, len(taken) + 3) if f"{name}-{n}" not in taken)
-    )
+    candidates = (f"{name}-{number}" if number > 1 else name for number in count(1))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _check_places(routes: list[Route]) -> None:

@@ -20,8 +20,7 @@ class Stream:
     """One source, its pipeline and its numbers. Read by other threads than those that write it."""
 
     name: str  # in URLs and labels: letters, digits, `-` and `_`
-    source: str  # one line for people, without credentials
-    model: str
+    model: str  # one line for people
     pipeline: Pipeline
     timing: Timing
     status: Status
@@ -34,7 +33,7 @@ class Stream:
         now = now_ns()
         return {
             "name": self.name,
-            "source": self.source,
+            "source": self.pipeline.source.describe(),
             "model": self.model,
             "state": self.status.state,
             "healthy": self.status.healthy,

@@ -23,7 +23,7 @@ from tests.runtime.fakes import CountingSource, DeepSession, KeepingSink, SlowSe
 def stream(name: str, source: CountingSource, session: Session, sink: KeepingSink) -> Stream:
     timing, controls = Timing(now_ns()), Controls()
     options = PipelineOptions(source.live, controls=controls)
-    return Stream(name, name, "slow", Pipeline(source, session, [sink], timing, options), timing, Status(), controls)
+    return Stream(name, "slow", Pipeline(source, session, [sink], timing, options), timing, Status(), controls)
 
 
 @pytest.mark.parametrize(
