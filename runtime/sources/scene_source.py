@@ -1,4 +1,8 @@
-"""SceneSource: `test://WxH` back to back, `test://WxH@FPS` at a camera's pace; every frame with its sharp original."""
+"""SceneSource: `test://WxH` back to back, `test://WxH@FPS` at a camera's pace; every frame with its sharp original.
+
+Paced frames carry their capture time as a code in the picture (time_code.py), so that their age can be read off what
+comes out in the end.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 
 from edgedeblur import Failure
 from runtime.frame import Frame, Image, now_ns, size_text
+from runtime.sources import time_code
 from runtime.sources.scene import render_loop
 from runtime.stop import Stop
 
@@ -29,13 +34,15 @@ class SceneSource:
         self.time_base: Fraction | None = 1 / (rate or UNPACED_RATE)
         self._period = self.time_base
         self._loop = loop
+        self._coded = self.live and time_code.fits(loop[0][0].shape[:2])
         self.notes: list[str] = []
         self._index = 0
         self._start_ns = 0  # when frame 0 is captured; set by the first read, so that preparing costs no frames
 
     def describe(self) -> str:
         height, width = self._loop[0][0].shape[:2]
-        pace = f"at {self.frame_rate} frames/s" if self.live else "back to back"
+        code = "with their capture time in the picture" if self._coded else "too small to carry their capture time"
+        pace = f"at {self.frame_rate} frames/s {code}" if self.live else "back to back"
         return f"test scene {size_text((height, width))} {pace}, a loop of {len(self._loop)} frames"
 
     def read(self, stop: Stop) -> Frame | None:
@@ -45,11 +52,20 @@ class SceneSource:
         if index == 0:
             self._start_ns = now_ns()
         captured_ns = self._start_ns + int(index * self._period * 10**9)
+        image, sharp = self._pair(index, captured_ns)
         if stop.wait_until(captured_ns) if self.live else stop.is_set():
             return None
-        image, sharp = self._loop[index % len(self._loop)]
         captured_ns = captured_ns if self.live else now_ns()
         return Frame(image, index, captured_ns, self.live, index * self._period, sharp)
+
+    def _pair(self, index: int, captured_ns: int) -> tuple[Image, Image]:
+        """The blurred and the sharp picture; of a camera's both carry the time, so that it moves no comparison."""
+        image, sharp = self._loop[index % len(self._loop)]
+        if self._coded:
+            image, sharp = image.copy(), sharp.copy()
+            for picture in (image, sharp):
+                time_code.stamp(picture, captured_ns)
+        return image, sharp
 
     def close(self) -> None:
         self._loop = self._loop[:1]
