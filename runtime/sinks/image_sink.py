@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, Image
-from runtime.sinks.output_path import cannot_write, check_output, make_folder
+from runtime.sinks.output_path import cannot_write, check_output, is_one_of, make_folder
 from runtime.sinks.sink import NUMBER, SinkOptions
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -75,9 +75,7 @@ class ImageSink:
     def _check_folder(self) -> None:
         if self._folder.exists() and not self._folder.is_dir():
             raise Failure(f"output folder '{self._folder}' is a file; give another name", ExitCode.ENVIRONMENT)
-        if any(
-            path.is_dir() and self._folder.exists() and path.samefile(self._folder) for path in self._options.inputs
-        ):
+        if is_one_of(self._folder, self._options.inputs):
             raise Failure(f"output folder '{self._folder}' is also the input; give another one")
         there = self._in_the_way()
         if there is not None and not self._options.force:

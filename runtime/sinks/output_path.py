@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
+from runtime.sinks.guarded_file import lock
 
 
 def check_output(path: Path, force: bool, inputs: Sequence[Path]) -> None:
-    """Refuse a file that is read, that is there already (without `force`) or that cannot be written.
+    """Refuse a file that is read, that is there already (without `force`), that is being written or cannot be.
 
     Leaves what is there as it is. Raises: Failure (USAGE) or (ENVIRONMENT).
     """
-    if any(path.exists() and source.exists() and path.samefile(source) for source in inputs):
+    if is_one_of(path, inputs):
         raise Failure(f"output '{path}' is also the input; give another name")
     if path.exists() and not path.is_char_device():
         if not path.is_file():
@@ -25,12 +26,17 @@ def check_output(path: Path, force: bool, inputs: Sequence[Path]) -> None:
     # Trying is the only test that also knows read-only mounts and the like; nothing in the file is touched.
     existed = path.exists()
     try:
-        with path.open("ab"):
-            pass
+        with path.open("ab") as file:
+            lock(file.fileno(), path)
     except OSError as error:
         raise cannot_write(path, error) from error
     if not existed:
         path.unlink()
+
+
+def is_one_of(path: Path, others: Sequence[Path]) -> bool:
+    """Whether it is one of these files or folders, by whatever name."""
+    return any(path.exists() and other.exists() and path.samefile(other) for other in others)
 
 
 def make_folder(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -52,6 +52,11 @@ class SinkOptions:
     frame_rate: Fraction | None = None  # the source's, in frames a second
     time_base: Fraction | None = None  # the unit of the source's clock in seconds
     inputs: Sequence[Path] = ()  # what the source reads
+    live: bool = False  # a camera's run: what cannot go on as it was begins anew, and nothing waits for a slow reader
+    encoder: str = "auto"  # of videos and streams: auto takes the best that works, or FFmpeg's name of one
+    bitrate: int | None = None  # bits a second; None: constant quality for files, by size and rate for streams
+    split_s: float | None = None  # begin a new video file after so many seconds
+    say: Callable[[str], None] = lambda text: None  # told what changes while the run goes on
 
 
 class NullSink:
