@@ -1,4 +1,7 @@
-"""A small RTSP server on the loopback: H.264 over the RTSP connection itself (TCP), one client, real time."""
+"""A small RTSP server on the loopback: H.264 over the RTSP connection itself (TCP), in real time.
+
+It can die as a server does that is killed, come back on its port, and fall silent as a network does.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -17,31 +21,63 @@ SDP = (
     "m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:0\r\n"
 )
 CHUNK = 1200  # bytes in one RTP packet
+FOR_EVER = 10**9  # frames
 
 
 class RtspServer:
-    """Serves `count` frames at `rate`, then closes the connection, or keeps it open in silence (`hang`)."""
+    """Serves each client `count` frames at `rate`, then ends the connection, or keeps it open in silence (`hang`)."""
 
-    def __init__(self, count: int, rate: int = 60, hang: bool = False) -> None:
-        self.count, self.rate, self.hang = count, rate, hang
+    def __init__(
+        self, count: int, rate: int = 60, hang: bool = False, size: tuple[int, int] = (36, 52), port: int = 0
+    ) -> None:
+        """size: (height, width). port: 0 takes a free one."""
+        self.count, self.rate, self.hang, self.size = count, rate, hang, size
         self.sent = 0
         self.requests: list[str] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.silent = threading.Event()  # while set the connections stay and nothing is sent
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        self._clients: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
 
     def close(self) -> None:
+        """End in order: what is being sent is sent."""
         self._ended.set()
         self._listener.close()
-        self._thread.join(5)
+        for thread in self._threads:
+            thread.join(5)
 
-    def _serve(self) -> None:
-        try:
-            client, _ = self._listener.accept()
-        except OSError:
-            return
+    def kill(self) -> None:
+        """End as a process does that is killed: connections are reset, and the port is free at once."""
+        self._ended.set()
+        for client in self._clients:
+            with suppress(OSError):  # it has left already
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.shutdown(socket.SHUT_RD)  # wakes who waits for a request
+            client.close()
+        self.close()
+
+    def restarted(self, size: tuple[int, int] | None = None) -> RtspServer:
+        """A new server on the port of this one, which must have ended. size: where its pictures have another one."""
+        return RtspServer(self.count, self.rate, self.hang, size or self.size, self.port)
+
+    def _accept(self) -> None:
+        self._listener.settimeout(0.05)
+        while not self._ended.is_set():
+            try:
+                client, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            client.settimeout(20)
+            self._clients.append(client)
+            self._threads.append(threading.Thread(target=self._serve, args=(client,), daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, client: socket.socket) -> None:
         with client:
             try:
                 while not self._answer(client):
@@ -50,7 +86,7 @@ class RtspServer:
                 if self.hang:
                     self._ended.wait(20)
             except OSError:
-                pass  # the client went away
+                pass  # the client went away, or we were killed
 
     def _answer(self, client: socket.socket) -> bool:
         """Answer one request; True after PLAY."""
@@ -74,12 +110,15 @@ class RtspServer:
 
     def _play(self, client: socket.socket) -> None:
         encoder = av.CodecContext.create("libx264", "w")
-        encoder.height, encoder.width, encoder.pix_fmt = 36, 52, "yuv420p"
+        encoder.height, encoder.width, encoder.pix_fmt = *self.size, "yuv420p"
         encoder.time_base, encoder.framerate = Fraction(1, self.rate), Fraction(self.rate)
         encoder.options = {"tune": "zerolatency", "preset": "ultrafast", "g": "8"}
         start, packets = time.monotonic(), 0
         for index in range(self.count):
-            frame = av.VideoFrame.from_ndarray(picture(index % 50), format="bgr24").reformat(format="yuv420p")
+            while self.silent.is_set() and not self._ended.wait(0.01):
+                start += 0.01  # time stands still
+            bgr = picture(index % 50, self.size)
+            frame = av.VideoFrame.from_ndarray(bgr, format="bgr24").reformat(format="yuv420p")
             frame.pts = index
             for packet in encoder.encode(frame):
                 packets = _send(client, bytes(packet), index * 90000 // self.rate, packets)

@@ -1,0 +1,37 @@
+"""Which sources are supervised: all that are live."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from runtime.live.lost_options import LostOptions
+from runtime.live.status import Status
+from runtime.live.supervised_source import Supervised, SupervisedSource
+from runtime.sources.source import Source, SourceOptions, open_source, without_credentials
+from runtime.stop import Stop
+
+LIVE = re.compile(r"(?:v4l2|csi|rtsps?|https?|gst|screen)://|/dev/|test://.*@", re.IGNORECASE)
+NOISY = re.compile(
+    r"(?:v4l2|csi)://|/dev/", re.IGNORECASE
+)  # sensors: coded streams and screens may well show one picture for hours
+
+
+def supervised(
+    uri: str,
+    options: SourceOptions,
+    lost: LostOptions,
+    status: Status,
+    say: Callable[[str], None],
+    stop: Stop | None = None,
+) -> Source:
+    """Open what `uri` names, and open it again whenever it is lost, if it is live. stop: ends a long opening.
+
+    Raises: Failure as `open_source` does, for a live source unless it is to be waited for.
+    """
+    if not LIVE.match(uri):
+        source = open_source(uri, options)
+        status.change("live")
+        return source
+    subject = Supervised(lambda: open_source(uri, options), without_credentials(uri), bool(NOISY.match(uri)))
+    return SupervisedSource(subject, lost, status, say, stop)
