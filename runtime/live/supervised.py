@@ -8,7 +8,8 @@ from collections.abc import Callable
 from runtime.live.lost_options import LostOptions
 from runtime.live.status import Status
 from runtime.live.supervised_source import Supervised, SupervisedSource
-from runtime.sources.source import Source, SourceOptions, open_source, without_credentials
+from runtime.sources.address import without_credentials
+from runtime.sources.source import Source, SourceOptions, open_source
 from runtime.stop import Stop
 
 LIVE = re.compile(r"(?:v4l2|csi|rtsps?|https?|gst|screen)://|/dev/|test://.*@", re.IGNORECASE)

@@ -36,6 +36,7 @@ class RtspServer:
         self.requests: list[str] = []
         self.silent = threading.Event()  # while set the connections stay and nothing is sent
         self._listener = socket.create_server(("127.0.0.1", port))
+        self._listener.settimeout(0.05)
         self.port = self._listener.getsockname()[1]
         self._ended = threading.Event()
         self._clients: list[socket.socket] = []
@@ -64,7 +65,6 @@ class RtspServer:
         return RtspServer(self.count, self.rate, self.hang, size or self.size, self.port)
 
     def _accept(self) -> None:
-        self._listener.settimeout(0.05)
         while not self._ended.is_set():
             try:
                 client, _ = self._listener.accept()
