@@ -1,0 +1,99 @@
+"""Pictures: the newest frame of one stream as JPEG, encoded once for all who want it in one form."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runtime.frame import How, Image
+from runtime.measure.timing import Delivery
+from runtime.page.jpeg import JpegEncoder
+from runtime.page.newest import Newest
+from runtime.views import blend
+
+VIEWS = ("pair", "output", "input")  # pair: the input left, the output right, of one frame
+UNUSED = 150  # offers after which a form that nobody asked for is forgotten
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a viewer wants to see the stream."""
+
+    view: str  # one of VIEWS
+    width: int | None  # of the whole picture at most, pixels; None: every pixel there is
+    quality: int  # 1 to 100
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One frame, ready to be sent."""
+
+    jpeg: bytes
+    number: int  # of the offer; larger for newer ones
+    index: int  # of the frame
+    captured_ns: int  # CLOCK_MONOTONIC
+    how: How
+
+
+class Pictures:
+    """Encodes on the threads of those who ask, one at a time, so that many viewers cost no more than one thread."""
+
+    def __init__(self, newest: Newest, strength: Callable[[], float]) -> None:
+        """strength: what is shown of the output, as everything else that leaves the program."""
+        self.encoded = 0
+        self.seconds = 0.0  # processor time of all of it
+        self._newest, self._strength = newest, strength
+        self._encoding = threading.Lock()
+        self._encoders: dict[Form, JpegEncoder] = {}
+        self._done: dict[Form, Picture] = {}
+        self._number, self._spent_s = 0, 0.0  # what the offer cost that is being encoded
+
+    def after(self, number: int, every: int, form: Form, until_ns: int) -> Picture | None:
+        """The newest picture after `number`, of every `every`-th offer; None where none comes by `until_ns`."""
+        found, item = self._newest.after(number, every, until_ns)
+        if item is None:
+            return None
+        with self._encoding:
+            done = self._done.get(form)
+            if done is None or done.number < found:
+                done = self._done[form] = self._encode(form, found, item)
+            return done
+
+    def forget(self) -> None:
+        """Nobody looks any more: nothing is kept, of whatever size the pictures were."""
+        with self._encoding:
+            self._encoders.clear()
+            self._done.clear()
+
+    def _encode(self, form: Form, number: int, item: Delivery) -> Picture:
+        start_s = time.thread_time()
+        images = _images(form.view, item, self._strength())
+        encoder = self._encoders.get(form)
+        if encoder is None or encoder.size != item.frame.size:
+            self._forget_unused(number)
+            encoder = self._encoders[form] = JpegEncoder(item.frame.size, len(images), form.width, form.quality)
+        jpeg = encoder.encode(images)
+        self._count(number, time.thread_time() - start_s)
+        return Picture(jpeg, number, item.frame.index, item.frame.captured_ns, item.how)
+
+    def _count(self, number: int, seconds: float) -> None:
+        self.encoded += 1
+        self.seconds += seconds
+        self._spent_s = self._spent_s + seconds if number == self._number else seconds
+        self._number = number
+        self._newest.spent(self._spent_s)
+
+    def _forget_unused(self, number: int) -> None:
+        for form in [form for form, picture in self._done.items() if picture.number < number - UNUSED]:
+            del self._done[form]
+            self._encoders.pop(form, None)
+
+
+def _images(view: str, item: Delivery, strength: float) -> list[Image]:
+    before, sharp = item.frame.image, item.sharp
+    if view == "input" or sharp is None:
+        return [before, before] if view == "pair" else [before]
+    after = blend(before, sharp, strength)
+    return [before, after] if view == "pair" else [after]
