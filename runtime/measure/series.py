@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Series:
         return {"n": self.count, "mean": self._mean, "std": std, **low, "p99": p99, "max": self.largest}
 
 
-def nearest_rank(ordered: Sequence[float] | np.ndarray, percent: int) -> float:
+def nearest_rank(ordered: Sequence[float] | np.ndarray, percent: int | Fraction) -> float:
     """The smallest of the `ordered` values that at least `percent` % of them do not exceed (rank ⌈percent/100 · n⌉)."""
     rank = max(1, -(-percent * len(ordered) // 100))  # whole numbers: no rounding can move the rank
     return float(ordered[rank - 1])

@@ -15,6 +15,7 @@ STAGES = {
     "upload": "    upload (GPU)",
     "compute": "    network (GPU compute)",
     "download": "    download (GPU)",
+    "handover": "  waiting for the outputs",
     "sink": "sink (compose, encode, write)",
     "interval": "between two frames out",
 }

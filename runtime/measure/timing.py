@@ -44,6 +44,7 @@ class Stages:
     upload: Series = field(default_factory=Series)  # to the GPU, only where one copies
     compute: Series = field(default_factory=Series)  # t4 - t3: the network alone, only on a GPU
     download: Series = field(default_factory=Series)  # from the GPU, only where one copies
+    handover: Series = field(default_factory=Series)  # t6 - t5: waiting for the outputs
     sink: Series = field(default_factory=Series)  # t7 - t6
     interval: Series = field(default_factory=Series)  # between two t6
 
@@ -56,6 +57,7 @@ class Stages:
         self.inference.add((item.finished_ns - item.started_ns) / 1e6)
         if item.gpu is not None:
             self._add_gpu(item.gpu)
+        self.handover.add((item.handed_ns - item.finished_ns) / 1e6)
         self.sink.add((item.done_ns - item.handed_ns) / 1e6)
 
     def _add_gpu(self, times: GpuTimes) -> None:

@@ -27,7 +27,7 @@ def test_each_interval_is_between_its_stamps() -> None:
     for index in range(40):
         timing.add(delivery(index, 20))
     stages = timing.stages
-    expected = {"age": 11, "capture": 1, "queue": 2, "inference": 5, "sink": 4, "interval": 20}
+    expected = {"age": 11, "capture": 1, "queue": 2, "inference": 5, "handover": 3, "sink": 4, "interval": 20}
     assert {name: getattr(stages, name).summary()["p50"] for name in expected} == pytest.approx(expected)
     assert timing.fps == pytest.approx(50)
     assert timing.first_frame_ms == pytest.approx(5)

@@ -1,0 +1,1 @@
+"""Report: what `profile` measured, as text, as files and as one page."""
