@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 # In the order in which they are tried. MPEG-4 part 2 is the one that every build of FFmpeg has; it is for files only.
 ENCODERS = ("h264_nvenc", "h264_nvmpi", "h264_v4l2m2m", "libx264", "libopenh264", "mpeg4")
+STREAM_ENCODERS = ENCODERS[:-1]  # of H.264
 # No B-frames and no look-ahead: a frame leaves the encoder at once, so that a killed run ends where it was killed, and
 # times start at 0. `superfast` takes 0.6 of the processor time of `veryfast`; its pictures are better by 0.4 dB at the
 # same crf and its files larger by a fifth.
 X264 = {"preset": "superfast", "tune": "zerolatency", "bf": "0"}
-NVENC = {"preset": "p4", "rc": "vbr", "bf": "0", "zerolatency": "1", "forced-idr": "1"}
+NVENC = {"preset": "p4", "rc": "vbr", "bf": "0", "delay": "0", "zerolatency": "1", "forced-idr": "1"}
 QUALITY = 18  # x264's crf: differences cannot be seen; `cq` of NVENC is on the same scale
 BITS_A_PIXEL = 0.2  # of encoders that have a bit rate only
 PRIMARIES_709 = TRANSFER_709 = 1
@@ -134,9 +135,14 @@ def configure(codec: VideoCodecContext, name: str, size: tuple[int, int], coding
     codec.color_primaries, codec.color_trc = PRIMARIES_709, TRANSFER_709
     codec.gop_size = max(1, round(coding.rate))
     codec.options = _options(name, coding.bitrate)
-    codec.thread_count = max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)), height * width // THREAD_PIXELS))
+    codec.thread_count = threads_for(size)
     if coding.bitrate or not ("crf" in codec.options or "cq" in codec.options):
         codec.bit_rate = coding.bitrate or round(BITS_A_PIXEL * height * width * float(coding.rate))
+
+
+def threads_for(size: tuple[int, int]) -> int:
+    """How many threads encode a (height, width): each more costs processor time, and waiting for the others."""
+    return max(1, min(MOST_THREADS, len(os.sched_getaffinity(0)), size[0] * size[1] // THREAD_PIXELS))
 
 
 def _time_base(name: str, wanted: Fraction) -> Fraction:

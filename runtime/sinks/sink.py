@@ -16,7 +16,10 @@ from runtime.reaching import reaching
 
 NUMBER = re.compile(r"%(0?\d?\d?)[di]")  # the place and the width of the number in `frames/%06i.png`
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
-SCHEMES = "file.mp4 (or .mov, .mkv), frames/%06i.png (or .jpg), a folder ending in '/', display://, null://"
+SCHEMES = (
+    "file.mp4 (or .mov, .mkv), frames/%06i.png (or .jpg), a folder ending in '/', rtsp://@:8554/NAME (served here), "
+    "rtsp://HOST:8554/NAME (sent there), http://@:8080 (the page), v4l2loopback:///dev/videoN, display://, null://"
+)
 
 
 class Sink(Protocol):
@@ -87,6 +90,17 @@ def open_sink(uri: str, options: SinkOptions | None = None) -> Sink:
         from runtime.sinks.display_sink import DisplaySink
 
         return DisplaySink(uri.removeprefix("display://"))
+    if uri.startswith("v4l2loopback://"):
+        from runtime.sinks.v4l2loopback_sink import V4l2LoopbackSink
+
+        return V4l2LoopbackSink(uri, options)
+    if uri.startswith(("rtsp://", "rtsps://")):
+        return _open_rtsp(uri, options)
+    if uri.startswith(("http://", "https://")):
+        raise Failure(
+            f"'{uri}' is not the page of a run; expected http://@:PORT or http://ADDRESS:PORT, as the page of "
+            "`edgedeblur run`"
+        )
     path = uri.removeprefix("file://")
     if "://" in path:
         raise Failure(f"'{uri}' is not an output of this version; expected one of: {SCHEMES}")
@@ -94,6 +108,19 @@ def open_sink(uri: str, options: SinkOptions | None = None) -> Sink:
         raise Failure(f"output '{uri}' has no name; expected one of: {SCHEMES} (the current folder is ./)")
     with reaching(path):
         return _open_path(path, options)
+
+
+def _open_rtsp(uri: str, options: SinkOptions) -> Sink:
+    from runtime.sinks.rtsp_address import rtsp_address
+
+    address = rtsp_address(uri)
+    if address.served:
+        from runtime.sinks.rtsp_serve import RtspServe
+
+        return RtspServe(address, options)
+    from runtime.sinks.rtsp_push import RtspPush
+
+    return RtspPush(address, options)
 
 
 def place_of(uri: str) -> str:
