@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns, size_text
+from runtime.sources.address import without_credentials as without_credentials
 from runtime.sources.source import SourceOptions
 from runtime.sources.video_io import bgr_of, pictures_of, quiet, reason, stream_text
 from runtime.stop import Stop
@@ -102,26 +103,6 @@ def open_v4l2(uri: str, options: SourceOptions) -> CameraSource:
         wanted["framerate"] = str(options.rate)
     hint = "; close other programs that use it, and see the sizes it gives with: v4l2-ctl --list-formats-ext"
     return _open(path, path, hint, options.timeout_s, format="v4l2", options=wanted)
-
-
-def open_rtsp(uri: str, options: SourceOptions) -> CameraSource:
-    """Open rtsp://[USER:PASSWORD@]HOST[:PORT]/PATH.
-
-    Raises: Failure (SOURCE) when there is no such stream or it does not answer in time.
-    """
-    # Frames are wanted now: nothing is held back to be put in order, and the frames that were looked at to learn what
-    # the stream is (about half a second of them) are left out, as they are old by then.
-    wanted = {"rtsp_transport": options.rtsp_transport, "fflags": "nobuffer", "flags": "low_delay"}
-    hint = "; check address, port, user and password, or try --rtsp-transport udp"
-    return _open(uri, without_credentials(uri), hint, options.timeout_s, options=wanted)
-
-
-def without_credentials(uri: str) -> str:
-    """A network stream's URI without what stands before the last `@`: a password may itself hold `@` or `/`.
-
-    Other URIs are as they were: `test://96x64@30` has no user.
-    """
-    return re.sub(r"^((?:rtsp|http)s?://).*@", r"\1", uri, flags=re.IGNORECASE)
 
 
 def _open(address: str, name: str, hint: str, timeout_s: float, **how: Any) -> CameraSource:

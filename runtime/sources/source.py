@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +14,14 @@ from typing import Protocol
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame
 from runtime.reaching import reaching
+from runtime.sources.address import scheme_of, without_credentials
 from runtime.stop import Stop
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-SCHEMES = "file.mp4, a folder or a glob of pictures, /dev/videoN, v4l2:///dev/videoN, rtsp://HOST/…, test://WxH[@FPS]"
+SCHEMES = (
+    "file.mp4, a folder or a glob of pictures, /dev/videoN, v4l2:///dev/videoN, csi://N, rtsp://HOST/…, "
+    "http://HOST/….mjpg, gst://PIPELINE, screen://0, test://WxH[@FPS]"
+)
 
 
 class Source(Protocol):
@@ -65,15 +71,20 @@ def open_source(uri: str, options: SourceOptions | None = None) -> Source:
     # Imported here: each needs PyAV or renders a scene, and `import runtime.sources.source` must cost nothing.
     options = options or SourceOptions()
     if uri.isdigit():
-        raise Failure(f"'{uri}' could mean several cameras; write /dev/video{uri} for a USB or V4L2 camera")
-    scheme = re.match(r"([a-z][a-z0-9+]+)://", uri)
-    if scheme and scheme[1] != "file":
-        return _open_scheme(scheme[1], uri, options)
+        raise Failure(
+            f"'{uri}' could mean several cameras; write csi://{uri} for a camera on a Jetson's camera connector, "
+            f"/dev/video{uri} for a USB or V4L2 camera"
+        )
+    scheme, rest = scheme_of(uri)
+    if scheme and scheme != "file":
+        return _open_scheme(scheme, f"{scheme}://{rest}", options)
     if re.fullmatch(r"/dev/video\d+", uri):
         return _open_scheme("v4l2", f"v4l2://{uri}", options)
-    path = uri.removeprefix("file://")
+    path = rest
     if not path:
         raise Failure(f"input '{uri}' has no name; expected one of: {SCHEMES} (the current folder is .)")
+    if (name := without_credentials(path)) != path and not (os.path.lexists(path) or glob.glob(path)):
+        raise Failure(f"input '{name}' does not exist; expected one of: {SCHEMES}", ExitCode.SOURCE)
     with reaching(path):
         return _open_path(path, options)
 
@@ -94,18 +105,21 @@ def _open_scheme(scheme: str, uri: str, options: SourceOptions) -> Source:
 
         return open_scene(uri)
     if scheme == "v4l2":
-        from runtime.sources.camera_source import open_v4l2
+        from runtime.sources.v4l2_source import open_v4l2
 
         return open_v4l2(uri, options)
-    if scheme in ("rtsp", "rtsps"):
-        from runtime.sources.camera_source import open_rtsp
+    if scheme in ("rtsp", "rtsps", "http", "https"):
+        from runtime.sources.rtsp_opening import open_network
 
-        return open_rtsp(uri, options)
-    if scheme == "csi":
-        raise Failure(
-            "csi:// cameras are not in this version; if the driver also shows the camera as /dev/videoN, use that",
-            ExitCode.ENVIRONMENT,
-        )
+        return open_network(uri, options)
+    if scheme == "screen":
+        from runtime.sources.screen_source import open_screen
+
+        return open_screen(uri, options)
+    if scheme in ("csi", "gst"):
+        from runtime.sources.gst_source import open_csi, open_gst
+
+        return open_csi(uri, options) if scheme == "csi" else open_gst(uri, options)
     raise Failure(f"'{scheme}://' is not a source of this version; expected one of: {SCHEMES}")
 
 
