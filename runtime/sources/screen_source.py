@@ -74,7 +74,8 @@ def open_screen(uri: str, options: SourceOptions) -> ScreenSource:
         raise Failure(f"'{uri}' is not a screen; expected screen://N or screen://N+X,Y, for example screen://0+100,50")
     display = f"{_display()}.{parts[1]}"
     rate = options.rate or DEFAULT_RATE
-    wanted = {"framerate": str(rate), "grab_x": parts[2] or "0", "grab_y": parts[3] or "0", "draw_mouse": "0"}
+    # With the pointer: FFmpeg asks the server where it is, and without that does not notice a server that is gone.
+    wanted = {"framerate": str(rate), "grab_x": parts[2] or "0", "grab_y": parts[3] or "0", "draw_mouse": "1"}
     wanted |= {"fpsprobesize": "0", "fflags": "nobuffer"}  # no looking at pictures that are old when they are shown
     if options.width and options.height:
         wanted["video_size"] = size_text((options.height, options.width))
