@@ -26,29 +26,36 @@ class Refused(OSError):
 
 
 class RtspPublisher:
-    """Opens at once; every wait has a limit."""
+    """Every wait has a limit, and `abort` ends it."""
 
-    def __init__(self, address: RtspAddress, parameters: tuple[bytes, bytes], timeout_s: float) -> None:
-        """parameters: the stream's SPS and PPS. timeout_s: for each answer, and for each picture to be taken.
-
-        Raises: OSError when there is no server, Refused when it does not want the stream.
-        """
+    def __init__(self, address: RtspAddress, timeout_s: float) -> None:
+        """timeout_s: for each answer, and for each picture to be taken."""
+        self.open = False
         self._address, self._timeout_s = address, timeout_s
         self._number = 0
         self._session = self._challenge = ""
-        self._socket = socket.create_connection((address.host, address.port), timeout_s)
-        try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if address.secure:
-                self._socket = ssl.create_default_context().wrap_socket(self._socket, server_hostname=address.host)
-            self._request("OPTIONS")
-            self._request("ANNOUNCE", {"Content-Type": "application/sdp"}, _description(parameters))
-            transport = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record"}
-            self._request("SETUP", transport, track="/streamid=0")
-            self._request("RECORD", {"Range": "npt=0.000-"})
-        except BaseException:
-            self._socket.close()
-            raise
+        self._socket = socket.socket()  # stands in for the one to come
+
+    def connect(self, parameters: tuple[bytes, bytes]) -> None:
+        """Have the server expect a stream. parameters: its SPS and PPS.
+
+        Raises: OSError when there is no server, Refused when it does not want the stream.
+        """
+        before, self._socket = (
+            self._socket,
+            socket.create_connection((self._address.host, self._address.port), self._timeout_s),
+        )
+        before.close()
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._address.secure:
+            context = ssl.create_default_context()
+            self._socket = context.wrap_socket(self._socket, server_hostname=self._address.host)
+        self._request("OPTIONS")
+        self._request("ANNOUNCE", {"Content-Type": "application/sdp"}, _description(parameters))
+        transport = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record"}
+        self._request("SETUP", transport, track="/streamid=0")
+        self._request("RECORD", {"Range": "npt=0.000-"})
+        self.open = True
 
     def send(self, packets: list[bytes], channel: int = 0) -> None:
         """Send packets; channel 1 is for reports. Raises: OSError when the server goes away or takes nothing."""
@@ -56,9 +63,10 @@ class RtspPublisher:
         self._socket.sendall(b"".join(struct.pack("!cBH", b"$", channel, len(packet)) + packet for packet in packets))
 
     def close(self) -> None:
-        """Take leave without waiting for an answer."""
-        with suppress(OSError):
-            self._socket.sendall(self._text("TEARDOWN", {}, "", ""))
+        """Take leave without waiting for an answer, and let go."""
+        if self.open:
+            with suppress(OSError):
+                self._socket.sendall(self._text("TEARDOWN", {}, "", ""))
         self._socket.close()
 
     def abort(self) -> None:

@@ -62,7 +62,7 @@ class RtspPush:
         """Send what is left, take leave and end; a server that takes nothing is left behind after 2.5 s."""
         self._box.close()
         link = self._link
-        self._thread.join(PATIENCE_S if link is not None else 0)
+        self._thread.join(PATIENCE_S if link is not None and link.open else 0)
         self._stop.set()
         if link is not None and self._thread.is_alive():
             link.abort()
@@ -102,7 +102,8 @@ class RtspPush:
         if not ready:  # an encoder of hardware may keep some back
             return
         if self._link is None:
-            self._link = RtspPublisher(self._address, self._encoder.parameters, TIMEOUT_S)
+            self._link = RtspPublisher(self._address, TIMEOUT_S)
+            self._link.connect(self._encoder.parameters)
             self._reported_ns = 0
         if frame.captured_ns - self._reported_ns >= REPORT_NS:
             captured_s = time.time() - (now_ns() - frame.captured_ns) / 1e9
@@ -115,10 +116,10 @@ class RtspPush:
     def _disconnect(self, error: OSError, told: str) -> str:
         """Let go of the server and say why, once for each reason."""
         if self._link is not None:
+            self._lost += self._link.open
             self._link.abort()
             self._link.close()
             self._link = None
-            self._lost += 1
         self._encoder.restart()  # what follows must begin with a keyframe
         why = error.strerror or str(error)
         if why != told:

@@ -14,7 +14,7 @@ from runtime.sinks.rtp_packets import CLOCK_RATE, PPS, SPS, nal_units
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
-BITS_A_PIXEL = 0.1  # 2.8 Mbit/s at 1280x720 and 30 frames/s
+BITS_A_PIXEL, LEAST_BITS = 0.1, 500_000  # 2.8 Mbit/s at 1280x720 and 30 frames/s
 KEYFRAME_S = 1  # between two pictures from which a viewer can start
 
 
@@ -71,4 +71,4 @@ class StreamEncoder:
 
 def stream_bitrate(size: tuple[int, int], rate: Fraction) -> int:
     """Bits a second for a (height, width) where nobody asks for another."""
-    return round(BITS_A_PIXEL * size[0] * size[1] * float(rate))
+    return max(LEAST_BITS, round(BITS_A_PIXEL * size[0] * size[1] * float(rate)))
