@@ -11,9 +11,10 @@ from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import now_ns
-from runtime.measure.profiling import ProfileOptions, ProfileResult, profile
+from runtime.measure.profiling import HELD_FRAMES, ProfileOptions, ProfileResult, hold, profile
+from runtime.measure.soak import soak, soak_text
 from runtime.report.as_text import report_text
-from runtime.report.files import check_files, write_files
+from runtime.report.files import check_files, write_file, write_files
 from runtime.run_options import (
     add_model_arguments,
     add_source_arguments,
@@ -24,6 +25,7 @@ from runtime.run_options import (
     source_options,
 )
 from runtime.sessions.models import open_session
+from runtime.sources.source import open_source
 from runtime.stop import Stop, stop_on_signals
 
 SCENE, SOAK_SCENE = "test://640x360", "test://64x48"
@@ -56,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     more = parser.add_argument_group("more to measure")
     more.add_argument("--overhead", action="store_true", help="what the page and recording cost beside a bare loop")
     more.add_argument("--memory-frames", type=int, default=0, help="also run so many frames and watch the memory")
+    more.add_argument(
+        "--soak",
+        type=positive,
+        metavar="N",
+        help=f"instead: N frames (of {SOAK_SCENE}), watched for what grows or leaks",
+    )
     more.add_argument("--pairs", type=Path, metavar="DIR", help="folder of blurred/sharp pairs: PSNR beside the speed")
     out = parser.add_argument_group("output")
     out.add_argument("--json", action="store_true", help="print JSON")
@@ -77,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     launched_ns, stop = now_ns(), Stop()
     options = _options(args, launched_ns)
     layers = check_files(args)
+    if args.soak is not None:
+        return _soak(args, options, stop)
     session, why = open_session(model_options(args), lambda: first_size(options.uri, options.source))
     load_s = (now_ns() - launched_ns) / 1e9
     with closing(session), stop_on_signals(stop):
@@ -89,6 +99,25 @@ def run(args: argparse.Namespace) -> int:
     if result.error is not None:
         raise result.error
     return ExitCode.INTERRUPTED if stop.signal_name else ExitCode.OK
+
+
+def _soak(args: argparse.Namespace, options: ProfileOptions, stop: Stop) -> int:
+    """Raises: Failure (QUALITY) where something grew."""
+    if args.report or args.export_times:
+        raise Failure("--soak prints its own table; --report and --export-times are for the profile")
+    session, _ = open_session(model_options(args), lambda: first_size(options.uri, options.source))
+    with closing(session), stop_on_signals(stop):
+        held = hold(open_source(options.uri, options.source), session, HELD_FRAMES, stop)
+        result = soak(session, held, args.soak, stop, _say)
+    if args.save is not None:
+        write_file(args.save, (json.dumps(result, indent=1) + "\n").encode(), _say)
+    print(json.dumps(result, indent=2) if args.json else soak_text(result), flush=True)
+    if stop.signal_name:
+        return ExitCode.INTERRUPTED
+    broken = [check["name"] for check in result["checks"] if not check["passed"]]
+    if broken:
+        raise Failure(f"not steady over {result['frames']} frames: {', '.join(broken)}", ExitCode.QUALITY)
+    return ExitCode.OK
 
 
 def _tell(args: argparse.Namespace, result: ProfileResult) -> None:
@@ -104,7 +133,7 @@ def _options(args: argparse.Namespace, launched_ns: int) -> ProfileOptions:
     if args.memory_frames < 0:
         raise Failure("--memory-frames is at least 0")
     return ProfileOptions(
-        uri=args.input or SCENE,
+        uri=args.input or (SCENE if args.soak is None else SOAK_SCENE),
         source=source_options(args),
         launched_ns=launched_ns,
         mode=args.mode,

@@ -78,7 +78,7 @@ def profile(
     about, live = source.describe(), source.live
     held: list[Frame] = []
     if mode == "saturated" or not live:
-        held = _hold(source, session, options, stop)
+        held = hold(source, session, options.frames or HELD_FRAMES, stop)
         source = _replayed(without_references(held), mode, source, options)
     header = header_of(session, source, "newest frame wins" if source.live else "no frame is lost")
     budget_ms = options.budget_ms
@@ -124,10 +124,12 @@ def spans_of(mode: str, options: ProfileOptions) -> list[Span]:
     return spans
 
 
-def _hold(source: Source, session: Session, options: ProfileOptions, stop: Stop) -> list[Frame]:
-    """The first frames of a source, all of one size."""
-    wanted = min(options.frames or HELD_FRAMES, HELD_FRAMES)
-    frames = list(islice(frames_of(source, stop), wanted))
+def hold(source: Source, session: Session, most: int, stop: Stop) -> list[Frame]:
+    """The first frames of a source, all of one size; closes it.
+
+    Raises: Failure as the source does and for a size that the session does not take; KeyboardInterrupt after a stop.
+    """
+    frames = list(islice(frames_of(source, stop), min(most, HELD_FRAMES)))
     if not frames:  # a source without frames raises, so this is a stop
         raise KeyboardInterrupt
     frames = [frame for frame in frames if frame.size == frames[0].size]
@@ -166,6 +168,11 @@ def _measure_the_rest(
     if held and (mode == "saturated" or options.overhead) and not stop.is_set():
         say(f"the bare loop and the pipeline, {options.repeats} times in turns")
         report["speed"] = speed_beside_bare_loop(session, held, count, options.repeats, stop)
+    if held and options.overhead and not stop.is_set():
+        from runtime.measure.features import features_beside_bare_loop  # the page and PyAV: only where they are wanted
+
+        say(f"the page and recording beside the bare loop, {options.repeats} times in turns")
+        report["features"] = features_beside_bare_loop(session, held, count, options.repeats, stop)
     if held and not stop.is_set():
         of = "the source, which knows its sharp originals"
         report["psnr"] = accuracy(session, pairs_of_frames(held), of, stop)

@@ -34,7 +34,7 @@ HEADER = (
 
 def report_text(report: Report) -> str:
     """Everything that fits a screen; the page has the rest."""
-    parts = (_head, _speed_now, _table, _repeats, _warm_up, _machine, _cost, _overhead, _rest)
+    parts = (_head, _speed_now, _table, _repeats, _warm_up, _machine, _cost, _overhead, _features, _rest)
     return "\n".join(line for part in parts for line in part(report))
 
 
@@ -161,6 +161,15 @@ def _overhead(report: Report) -> Iterator[str]:
             f"processor time a frame, all threads: bare loop {speed['bare_cpu_ms']:.2f} ms, "
             f"pipeline {speed['pipeline_cpu_ms']:.2f} ms"
         )
+
+
+def _features(report: Report) -> Iterator[str]:
+    if report.get("features"):
+        from runtime.measure.features import features_text
+
+        yield ""
+        yield from features_text(report["features"])
+        yield ""
 
 
 def _rest(report: Report) -> Iterator[str]:

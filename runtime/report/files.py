@@ -35,13 +35,13 @@ def check_files(args: argparse.Namespace) -> Layers | None:
 def write_files(args: argparse.Namespace, report: dict[str, Any], stamps: Stamps, say: Callable[[str], None]) -> None:
     """Raises: Failure (ENVIRONMENT) for a full disk."""
     if args.save is not None:
-        _write(args.save, (json.dumps(report, indent=1) + "\n").encode(), say)
+        write_file(args.save, (json.dumps(report, indent=1) + "\n").encode(), say)
     if args.export_times is not None:
-        _write(args.export_times, times_bytes(stamps, args.export_times), say)
+        write_file(args.export_times, times_bytes(stamps, args.export_times), say)
     if args.report is not None:
         from runtime.report.page import report_page
 
-        _write(args.report, report_page(report, stamps).encode(), say)
+        write_file(args.report, report_page(report, stamps).encode(), say)
 
 
 def read_layers(path: Path) -> Layers:
@@ -66,7 +66,8 @@ def _is_timed(layer: object) -> bool:
     )
 
 
-def _write(path: Path, content: bytes, say: Callable[[str], None]) -> None:
+def write_file(path: Path, content: bytes, say: Callable[[str], None]) -> None:
+    """Whole or not at all. Raises: Failure (ENVIRONMENT)."""
     partial = path.with_name(f".{path.name}.part")
     try:
         if path.exists() and not path.is_file():  # /dev/stdout and the like
