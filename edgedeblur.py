@@ -27,6 +27,7 @@ VERBS = {
     "inspect": ("engines.inspect_command", "print what an engine is, how it was built and its layers"),
     "run": ("runtime.run_command", "camera, video or pictures in, sharp frames out"),
     "profile": ("runtime.profile_command", "measure the pipeline against a bare loop around the model"),
+    "batch": ("runtime.batch_command", "deblur many files, here or on a Ray cluster; finished ones are skipped"),
 }
 
 
