@@ -59,13 +59,16 @@ def rtsp_address(uri: str) -> RtspAddress:
     if not (user + password).isprintable():
         raise _not_understood(uri)
     default = SERVED_PORT if served else RTSPS_PORT if secure else RTSP_PORT
-    return RtspAddress(served, secure, parts.hostname or "", default if port is None else port, name, user, password)
+    host = parts.hostname or ""
+    if served and host == "localhost":  # which is the loopback of IPv6 alone on some machines
+        host = "127.0.0.1"
+    return RtspAddress(served, secure, host, default if port is None else port, name, user, password)
 
 
 def shown_output(uri: str) -> str:
     """An output's URI without user and password, for messages; others are as they were."""
     # Up to the last @, since a password may itself hold one, or a slash. `@:8554` and `@127.0.0.1` mean something.
-    credentials = re.match(r"^(rtsps?://)(.+)@(?=[^@]*$)(.*)", uri, re.IGNORECASE | re.DOTALL)
+    credentials = re.match(r"^((?!file:)[a-z][a-z0-9+.-]*://)(.+)@([^@]*)$", uri, re.IGNORECASE | re.DOTALL)
     if not credentials:
         return uri
     served = credentials[3].startswith((":", "/")) or not credentials[3]

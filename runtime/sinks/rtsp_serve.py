@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgedeblur import Failure
 from runtime.frame import Frame, Image, size_text
 from runtime.gst_import import import_gst
 from runtime.sinks.encoder import threads_for
@@ -15,6 +16,7 @@ from runtime.sinks.rtsp_server import open_server
 from runtime.sinks.sink import SinkOptions
 from runtime.sinks.stream_encoder import stream_bitrate
 
+SENT = "rtsp://HOST:8554/NAME"
 # The queue is what makes the newest frame win: it drops its oldest when the encoder or a network is behind.
 PIPELINE = (
     "( appsrc name=frames is-live=true format=time block=false "
@@ -34,7 +36,12 @@ class RtspServe:
 
         Raises: Failure (ENVIRONMENT) when the port is taken, GStreamer's server is not installed or no encoder works.
         """
-        rtsp = import_gst("GstRtspServer")
+        try:
+            rtsp = import_gst("GstRtspServer")
+        except Failure as failure:
+            raise Failure(
+                f"{failure}. Or send the stream to a server, e.g. MediaMTX: {SENT}", failure.code
+            ) from failure
         self._address, self._options = address, options
         self._rate = believable_rate(options.frame_rate)
         self._encoder = working_encoder(options.encoder)

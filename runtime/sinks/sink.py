@@ -97,13 +97,12 @@ def open_sink(uri: str, options: SinkOptions | None = None) -> Sink:
     if uri.startswith(("rtsp://", "rtsps://")):
         return _open_rtsp(uri, options)
     if uri.startswith(("http://", "https://")):
-        raise Failure(
-            f"'{uri}' is not the page of a run; expected http://@:PORT or http://ADDRESS:PORT, as the page of "
-            "`edgedeblur run`"
-        )
+        raise Failure("an http:// output is the page of a run, http://@:8080 or http://ADDRESS:PORT, and no file")
     path = uri.removeprefix("file://")
     if "://" in path:
-        raise Failure(f"'{uri}' is not an output of this version; expected one of: {SCHEMES}")
+        from runtime.sinks.rtsp_address import shown_output
+
+        raise Failure(f"'{shown_output(uri)}' is not an output of this version; expected one of: {SCHEMES}")
     if not path:
         raise Failure(f"output '{uri}' has no name; expected one of: {SCHEMES} (the current folder is ./)")
     with reaching(path):
