@@ -20,7 +20,8 @@ FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # the end; until then it keeps an index in memory, of about 85 bytes a frame (9 MiB an hour at 30 frames/s).
 PIECE_S = 0.5
 MUXING = {
-    "mp4": {"movflags": "hybrid_fragmented", "frag_duration": str(round(PIECE_S * 1e6))},
+    # The late header knows when the first frame is shown, which need not be at 0.
+    "mp4": {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": str(round(PIECE_S * 1e6))},
     "matroska": {"cluster_time_limit": str(round(PIECE_S * 1e3)), "flush_packets": "1"},
 }
 KEYFRAME_S = 1.0  # between two places where a player can start
