@@ -6,6 +6,7 @@ import time
 from fractions import Fraction
 from itertools import pairwise
 
+import av
 import numpy as np
 import pytest
 
@@ -195,3 +196,14 @@ def test_a_stop_ends_the_wait(stub: StubDevices, opened: Open) -> None:
     source, stop = opened(), Stop()
     stop.set()
     assert source.read(stop) is None
+
+
+def test_the_stub_is_a_camera_for_ffmpeg_too(stub: StubDevices) -> None:
+    # The stub is written by whoever wrote what it tests: another reader of V4L2 must find the same pictures in it.
+    stub.camera("video0", rates="60 30")
+    with av.open(str(stub.path("video0")), format="v4l2", options={"framerate": "60"}) as camera:
+        assert camera.streams.video[0].average_rate == 60
+        pictures = [next(camera.decode(video=0)).to_ndarray().copy() for _ in range(4)]
+    loop = [np.frombuffer(grey(index), np.uint8).reshape(48, 64, 2) for index in range(LOOP)]
+    for picture in pictures:
+        assert any((picture == one).all() for one in loop)

@@ -278,6 +278,13 @@ static int capability(Device *d, struct v4l2_capability *c) {
     return 0;
 }
 
+static int list_inputs(struct v4l2_input *i) {
+    if (i->index) return EINVAL;
+    memset(i, 0, sizeof *i);
+    i->type = V4L2_INPUT_TYPE_CAMERA;
+    return 0;
+}
+
 #define REQUESTS(X) \
     X(QUERYCAP, capability(d, a)) X(ENUM_FMT, list_formats(d, a)) X(ENUM_FRAMESIZES, list_sizes(d, a)) \
     X(ENUM_FRAMEINTERVALS, list_intervals(d, a)) X(G_FMT, set_format(d, a, 0)) X(S_FMT, set_format(d, a, 1)) \
@@ -286,7 +293,8 @@ static int capability(Device *d, struct v4l2_capability *c) {
     X(STREAMON, stream(d, 1)) X(STREAMOFF, stream(d, 0)) X(QUERYCTRL, query_control(d, a)) \
     X(G_CTRL, control(d, a, 0)) X(S_CTRL, control(d, a, 1)) X(DQEVENT, take_event(d, a)) \
     X(SUBSCRIBE_EVENT, d->events ? 0 : EINVAL) X(QUERY_DV_TIMINGS, d->timings ? 0 : ENOTTY) \
-    X(S_DV_TIMINGS, (note("S_DV_TIMINGS %s", d->name), 0))
+    X(S_DV_TIMINGS, (note("S_DV_TIMINGS %s", d->name), 0)) X(ENUMINPUT, list_inputs(a)) X(G_INPUT, (*(int *)a = 0)) \
+    X(S_INPUT, *(int *)a ? EINVAL : 0)
 
 static int request(Device *d, uint32_t number, void *a) {
     int failed;
@@ -306,6 +314,7 @@ static int stub_open(const char *path, int flags) {
     Device *d = calloc(1, sizeof *d);
     snprintf(d->name, sizeof d->name, "%s", name + 1);
     slurp(d->name, d->text, TEXT - 1);
+    d->nonblocking = (flags & O_NONBLOCK) != 0;
     read_device(d);
     int failed = refused(d, "open");
     if (failed || (d->fd = memfd_create("v4l2-stub", MFD_CLOEXEC)) < 0) { free(d); errno = failed ? failed : errno; return -1; }
@@ -344,14 +353,30 @@ int ioctl(int fd, unsigned long number, ...) {
     va_start(rest, number);
     void *argument = va_arg(rest, void *);
     va_end(rest);
-    pthread_mutex_lock(&lock);
-    Device *d = find(fd);
-    int failed = d ? request(d, number, argument) : 0;
-    pthread_mutex_unlock(&lock);
+    Device *d;
+    int failed, blocks;
+    for (;;) {
+        pthread_mutex_lock(&lock);
+        d = find(fd);
+        failed = d ? request(d, number, argument) : 0;
+        blocks = d && failed == EAGAIN && !d->nonblocking;
+        pthread_mutex_unlock(&lock);
+        if (!blocks) break;
+        usleep(500);
+    }
     if (!d) return REAL(ioctl)(fd, number, argument);
     errno = failed ? failed : errno;
     return failed ? -1 : 0;
 }
+
+/* A device is no file: mmap of Python and GStreamer look. */
+static void as_device(int fd, mode_t *mode) {
+    pthread_mutex_lock(&lock);
+    if (find(fd)) *mode = (*mode & ~S_IFMT) | S_IFCHR;
+    pthread_mutex_unlock(&lock);
+}
+int fstat(int fd, struct stat *about) { int failed = REAL(fstat)(fd, about); if (!failed) as_device(fd, &about->st_mode); return failed; }
+int fstat64(int fd, struct stat64 *about) { int failed = REAL(fstat64)(fd, about); if (!failed) as_device(fd, &about->st_mode); return failed; }
 
 ssize_t write(int fd, const void *data, size_t bytes) {
     char path[PATH_MAX];
