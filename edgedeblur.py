@@ -26,7 +26,8 @@ VERBS = {
     "build": ("engines.build_command", "build a TensorRT or TensorRT-RTX engine for one frame size or a range"),
     "inspect": ("engines.inspect_command", "print what an engine is, how it was built and its layers"),
     "run": ("runtime.run_command", "camera, video or pictures in, sharp frames out"),
-    "profile": ("runtime.profile_command", "measure the pipeline against a bare loop around the model"),
+    "profile": ("runtime.profile_command", "measure frame age, rate, stages and what surrounds the network costs"),
+    "compare": ("runtime.compare_command", "say what differs between two profiles, and whether beyond their spread"),
     "batch": ("runtime.batch_command", "deblur many files, here or on a Ray cluster; finished ones are skipped"),
 }
 
