@@ -1,12 +1,7 @@
-"""Outputs: what they refuse, and what stays of them when the disk is full or the program is killed."""
+"""Outputs: what they refuse, and what stays of them when the disk is full."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -168,43 +163,3 @@ def test_several_outputs_at_once(run: Run, tmp_path: Path, video: Path) -> None:
     (first, *_) = frames_of(open_source(str(tmp_path / "a.mp4")))
     assert first.size == (36, 104)
     assert text.count("\noutputs  ") == 3
-
-
-def started(model: Path, *arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edgedeblur", "run", *map(str, arguments), "--model", str(model)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def until_written(path: Path, size: int) -> None:
-    deadline = time.monotonic() + 20
-    while not (path.exists() and path.stat().st_size > size):
-        assert time.monotonic() < deadline, "nothing was written"
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_finishes_the_file(tmp_path: Path, model: Path, number: int) -> None:
-    out = tmp_path / "out.mp4"
-    process = started(model, "test://160x120@60", out, "--stats", "0.2")
-    until_written(out, 60_000)
-    process.send_signal(number)
-    start = time.monotonic()
-    printed, errors = process.communicate(timeout=20)
-    assert time.monotonic() - start < 3
-    assert process.returncode == ExitCode.INTERRUPTED
-    assert "Traceback" not in errors
-    assert "frame age p50" in errors
-    assert "unique frames/s" in printed
-    frames = list(frames_of(open_source(str(out))))
-    assert f"{len(frames)} delivered" in printed
-    times = np.diff([float(frame.time or 0) for frame in frames]) * 60
-    assert np.abs(times - np.round(times)).max() < 0.01  # on the camera's clock, with gaps where frames were dropped
-
-
-def test_a_killed_run_leaves_a_playable_file(tmp_path: Path, model: Path) -> None:
-    out = tmp_path / "out.mp4"
-    process = started(model, "test://160x120@60", out)
-    until_written(out, 60_000)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=20)
-    assert len(list(frames_of(open_source(str(out))))) > 20
