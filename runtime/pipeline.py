@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from edgedeblur import Failure
@@ -46,7 +47,7 @@ class Pipeline:
         self.quality = Quality()
         self.capture_hung = False
         self.source, self.sinks, self._session = source, sinks, session
-        self._outlet = FanOut(sinks, options.latest, options.say)
+        self._outlet = FanOut(sinks, source.live, options.say)
         self.latest_wins = options.latest
         self._timing, self._options = timing, options
         slots = 1 if options.latest else options.read_ahead
@@ -80,6 +81,13 @@ class Pipeline:
             self.capture_hung = not _join(capture, CAPTURE_PATIENCE_S)
         if self._error is not None:
             raise self._error
+
+    def close(self) -> None:
+        """Close the source and the outputs of a pipeline that never ran."""
+        with ExitStack() as closing:
+            closing.callback(self.source.close)
+            for sink in self.sinks:
+                closing.callback(sink.close)
 
     @property
     def captured(self) -> int:

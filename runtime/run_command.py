@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import now_ns
-from runtime.live.opening import StreamOptions, open_stream
+from runtime.live.lost_options import add_lost_arguments, lost_options
+from runtime.live.opening import PAGE, Run, StreamOptions, open_stream
 from runtime.live.routes import Route, routes_of
+from runtime.live.service import Service, at_work, status_text
 from runtime.live.shared_session import SharedSession
 from runtime.live.stream import Stream
 from runtime.live.streams import run_streams
+from runtime.measure.telemetry import read_telemetry
+from runtime.page.page_options import add_page_arguments, page_options
 from runtime.run_options import (
     add_model_arguments,
     add_source_arguments,
@@ -26,9 +31,13 @@ from runtime.run_report import report, say
 from runtime.sessions.models import open_session
 from runtime.sessions.session import Session
 from runtime.sinks import sink as sinks
+from runtime.sinks.sink import SinkOptions
 from runtime.sources import source as sources
 from runtime.stop import Stop, stop_on_signals
 from runtime.views import VIEWS
+
+if TYPE_CHECKING:
+    from runtime.page.page import Page
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +72,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stats", type=seconds, metavar="SECONDS", help="print a line every so often")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
     add_source_arguments(parser)
+    add_lost_arguments(parser)
+    _add_recording_arguments(parser)
+    add_page_arguments(parser)
+
+
+def _add_recording_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input-save",
+        metavar="FILE",
+        default="",
+        help="record what comes in, in step with the outputs; {name} in it is the stream's name",
+    )
+    parser.add_argument(
+        "--output-split", type=seconds, metavar="MINUTES", help="begin a new video file after so many minutes"
+    )
+    parser.add_argument(
+        "--output-encoder",
+        default="auto",
+        help="of videos and streams: auto (the default) takes the best that works here, or FFmpeg's name of one",
+    )
+    parser.add_argument("--bitrate", type=positive, help="bits a second of videos and streams (default: by quality)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,30 +100,51 @@ def run(args: argparse.Namespace) -> int:
 
     Raises: Failure as the sources, the model and the outputs do.
     """
-    launched_ns, stop = now_ns(), Stop()
+    this = Run(now_ns(), Stop(), say)
     routes = routes_of(args.input, args.output, args.also)
-    options = _stream_options(args)
+    options = _stream_options(args, len(routes))
     with ExitStack() as opened:
+        pages = _open_pages(routes, args.preview_token, opened)
         # The model comes first: an engine warms up for seconds, in which a camera would pile up old frames. Until it is
         # there a signal ends everything at once, since there is nothing to finish.
         session, why = open_session(model_options(args), lambda: first_size(args.input, options.source))
         opened.callback(session.close)
-        opened.enter_context(stop_on_signals(stop))
+        opened.enter_context(stop_on_signals(this.stop))
         for note in session.notes:
             say(f"note: {note}")
-        streams = _open_streams(routes, session, f"{session.describe()} ({why})", options, launched_ns)
+        streams = _open_streams(routes, session, f"{session.describe()} ({why})", options, pages, this)
         try:
-            run_streams(streams, stop, say)
+            _run(streams, this)
         except BaseException:
             with suppress(OSError, Failure):  # why the run failed is told even where the summary cannot be
                 report(streams, args.json)
             raise
         report(streams, args.json)
-    return ExitCode.INTERRUPTED if stop.signal_name else ExitCode.OK
+    return ExitCode.INTERRUPTED if this.stop.signal_name else ExitCode.OK
+
+
+def _run(streams: list[Stream], this: Run) -> None:
+    service = Service()
+    service.ready(status_text(streams))
+    with service.watched(lambda: at_work(streams), lambda: status_text(streams)):
+        run_streams(streams, this.stop, say)
+    service.stopping()
+
+
+def _open_pages(routes: list[Route], token: str | None, opened: ExitStack) -> dict[str, Page]:
+    """The pages among the outputs, by their URI. Raises: Failure for an address that cannot be had."""
+    pages: dict[str, Page] = {}
+    for uri in sorted({uri for route in routes for uri in route.outputs if uri.startswith(PAGE)}):
+        from runtime.page.page import Page
+
+        pages[uri] = Page(page_options(uri, token), read_telemetry, say)
+        opened.callback(pages[uri].close)
+        say(pages[uri].invitation())
+    return pages
 
 
 def _open_streams(
-    routes: list[Route], session: Session, model: str, options: StreamOptions, launched_ns: int
+    routes: list[Route], session: Session, model: str, options: StreamOptions, pages: dict[str, Page], this: Run
 ) -> list[Stream]:
     """Open every route; each pipeline closes its own source later. Raises: Failure, with nothing left open."""
     shared = SharedSession(session) if len(routes) > 1 else None
@@ -101,15 +152,29 @@ def _open_streams(
     with ExitStack() as opened:
         for route in routes:
             lane = shared.lane() if shared else None
-            stream = open_stream(route, lane or session, model, options, launched_ns, say)
-            opened.callback(stream.pipeline.source.close)
+            stream = open_stream(route, lane or session, model, options, pages, this)
+            opened.callback(stream.pipeline.close)
             if lane:
-                stream.release = lane.close
+                stream.at_end.append(lane.close)
             say(f"{stream.pipeline.source.describe()} → {model} → {', '.join(route.outputs)}")
             streams.append(stream)
         opened.pop_all()
     return streams
 
 
-def _stream_options(args: argparse.Namespace) -> StreamOptions:
-    return StreamOptions(source_options(args), args.drop, args.frames, args.force, args.stats, args.view, args.strength)
+def _stream_options(args: argparse.Namespace, streams: int) -> StreamOptions:
+    """What the command line asks of every stream. Raises: Failure (USAGE) where several would record into one file."""
+    if args.input_save and streams > 1 and "{name}" not in args.input_save:
+        raise Failure(f"--input-save '{args.input_save}' is one file for {streams} inputs; write e.g. raw-{{name}}.mkv")
+    split_s = args.output_split * 60 if args.output_split else None
+    return StreamOptions(
+        source_options(args),
+        lost_options(args),
+        SinkOptions(args.force, encoder=args.output_encoder, bitrate=args.bitrate, split_s=split_s),
+        args.drop,
+        args.frames,
+        args.stats,
+        args.view,
+        args.strength,
+        args.input_save,
+    )

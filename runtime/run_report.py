@@ -39,7 +39,7 @@ def summary_of(stream: Stream) -> dict[str, Any]:
         "model": stream.model,
         "policy": "newest frame wins" if pipeline.latest_wins else "no frame is lost",
         "mode": "paced by the source" if live else "saturated: frames back to back",
-        "outputs": [sink.describe() for sink in pipeline.sinks],
+        "outputs": [output.describe() for output in stream.outputs],
         "reconnects": stream.status.reconnects,
         "by_how": dict(stream.timing.by_how),
     }

@@ -2,63 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedeblur import Failure
+from runtime.live.lost_options import LostOptions
 from runtime.live.routes import Route
 from runtime.live.status import Controls, Status
 from runtime.live.stream import Stream
+from runtime.live.supervised import supervised
 from runtime.measure.ticker import Ticker
 from runtime.measure.timing import Delivery, Timing
 from runtime.pipeline import Pipeline, PipelineOptions
 from runtime.sessions.session import Session
+from runtime.sinks.input_recording import InputRecording
 from runtime.sinks.sink import Sink, SinkOptions, open_sink
-from runtime.sources.source import Source, SourceOptions, open_source
+from runtime.sources.source import Source, SourceOptions
+from runtime.stop import Stop
+from runtime.views import VIEWS
+
+if TYPE_CHECKING:
+    from runtime.page.page import Page
+
+PAGE = "http://@"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all streams of a run have in common."""
+
+    launched_ns: int  # CLOCK_MONOTONIC
+    stop: Stop
+    say: Callable[[str], None]  # for lines that people read while it runs
 
 
 @dataclass(frozen=True)
 class StreamOptions:
     """What the user asks of every stream of a run."""
 
-    source: SourceOptions
+    source: SourceOptions = field(default_factory=SourceOptions)
+    lost: LostOptions = field(default_factory=LostOptions)
+    sink: SinkOptions = field(default_factory=SinkOptions)  # what the source knows is filled in
     drop: str | None = None  # latest | all; None: what fits the source
     frames: int | None = None  # stop after so many
-    force: bool = False  # write over outputs that are there
     stats_s: float | None = None  # seconds between two lines for people
     view: str = "output"
     strength: float = 1.0
+    input_save: str = ""  # a video of what came in; `{name}` in it is the stream's
 
 
 def open_stream(
-    route: Route, session: Session, model: str, options: StreamOptions, launched_ns: int, say: Callable[[str], None]
+    route: Route, session: Session, model: str, options: StreamOptions, pages: Mapping[str, Page], run: Run
 ) -> Stream:
-    """Open a route's source and outputs. model: the session in words.
+    """Open a route's source and outputs. model: the session in words; pages: those among the outputs, by their URI.
 
     Raises: Failure as the source and the outputs do; nothing is left open then.
     """
-    source = open_source(route.input, options.source)
-    try:
+    status, controls, timing = Status(), Controls(options.view, options.strength), Timing(run.launched_ns)
+    with ExitStack() as opened:
+        source = supervised(route.input, options.source, options.lost, status, run.say, run.stop)
+        opened.callback(source.close)
         latest = _newest_wins(options.drop, source)
-        sinks = _open_sinks(route.outputs, source, options)
-        timing, controls = Timing(launched_ns), Controls(options.view, options.strength)
+        wanted = _sink_options(options.sink, source, run.say)
+        sinks: list[Sink] = []
+        for uri in route.outputs:
+            if not uri.startswith(PAGE):
+                sinks.append(open_sink(uri, wanted))
+                opened.callback(sinks[-1].close)
         watchers: list[Callable[[Delivery], None]] = []
+        how = PipelineOptions(latest, options.frames, watchers=watchers, controls=controls, say=run.say)
+        stream = Stream(route.name, model, Pipeline(source, session, sinks, timing, how), timing, status, controls)
+        stream.outputs += sinks
+        if options.input_save:
+            recording = InputRecording(Path(options.input_save.replace("{name}", route.name)), wanted)
+            stream.outputs.append(recording)
+            stream.at_end.append(recording.close)
+            watchers.append(recording)
+        for uri in (uri for uri in route.outputs if uri in pages):
+            watchers.append(pages[uri].add(stream, _views(options.view, sinks)))
+            stream.outputs.append(pages[uri])
         if options.stats_s:
             watchers.append(Ticker(options.stats_s, timing).watch)
-        how = PipelineOptions(latest, options.frames, watchers=watchers, controls=controls, say=say)
-        pipeline = Pipeline(source, session, sinks, timing, how)
-        return Stream(route.name, model, pipeline, timing, Status(), controls)
-    except BaseException:
-        source.close()
-        raise
+        opened.pop_all()  # from here on the pipeline closes them
+    return stream
 
 
-def _open_sinks(uris: tuple[str, ...], source: Source, options: StreamOptions) -> list[Sink]:
-    wanted = SinkOptions(options.force, source.frame_rate, source.time_base, source.inputs)
-    return [open_sink(uri, wanted) for uri in uris]
+def _sink_options(options: SinkOptions, source: Source, say: Callable[[str], None]) -> SinkOptions:
+    return replace(
+        options,
+        frame_rate=source.frame_rate,
+        time_base=source.time_base,
+        inputs=source.inputs,
+        live=source.live,
+        say=say,
+    )
 
 
 def _newest_wins(drop: str | None, source: Source) -> bool:
     if drop == "latest" and not source.live:
         raise Failure("--drop latest is for cameras: frames of a file come as fast as they are read; use --drop all")
     return source.live if drop is None else drop == "latest"
+
+
+def _views(view: str, sinks: Sequence[Sink]) -> Sequence[str]:
+    """The views that may be chosen while it runs: a video has one size from its first frame on."""
+    if all(sink.any_size for sink in sinks):
+        return VIEWS
+    return [each for each in VIEWS if (each == "side-by-side") == (view == "side-by-side")]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from runtime.frame import UNIQUE, now_ns
 from runtime.live.status import Controls, Status
@@ -13,6 +13,12 @@ from runtime.measure.timing import Delivery, Timing
 from runtime.pipeline import Pipeline
 
 RECENT_NS = 5_000_000_000  # what "now" means where a rate or an age is of now
+
+
+class Described(Protocol):
+    """An output that says what became of it."""
+
+    def describe(self) -> str: ...
 
 
 @dataclass(eq=False)
@@ -26,7 +32,8 @@ class Stream:
     status: Status
     controls: Controls
     latest: Delivery | None = None  # the frame delivered last, before and after, where somebody wants to see it
-    release: Callable[[], None] = lambda: None  # called once it has ended: gives back what it shares with others
+    outputs: list[Described] = field(default_factory=list)  # what was written and shown
+    at_end: list[Callable[[], None]] = field(default_factory=list)  # called once the pipeline is through
 
     def stats(self) -> dict[str, Any]:
         """What the stream does now and has done so far, as JSON can hold it; times in milliseconds."""

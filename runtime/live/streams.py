@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from edgedeblur import Failure
 from runtime.live.stream import Stream
@@ -37,12 +38,13 @@ def run_streams(streams: Sequence[Stream], stop: Stop, say: Callable[[str], None
 
 def _run(stream: Stream, stop: Stop) -> None:
     try:
-        stream.pipeline.run(stop)
+        with ExitStack() as ending:
+            for last in stream.at_end:
+                ending.callback(last)
+            stream.pipeline.run(stop)
     except BaseException as error:
         stream.status.change("failed", str(error) or type(error).__name__)
         raise
-    finally:
-        stream.release()
     stream.status.change("ended")
 
 

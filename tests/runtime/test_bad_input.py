@@ -123,7 +123,7 @@ def test_a_picture_too_large_for_any_model(run: Run, tmp_path: Path) -> None:
         ("test://640x360@none", ExitCode.USAGE, "test://WIDTHxHEIGHT"),
         ("ftp://host/file.mp4", ExitCode.USAGE, "expected one of"),
         ("v4l2://camera", ExitCode.USAGE, "/dev/videoN"),
-        ("csi://0", ExitCode.ENVIRONMENT, "not in this version"),
+        ("csi://0", ExitCode.ENVIRONMENT, "nvarguscamerasrc"),
         ("/dev/video99", ExitCode.SOURCE, "cameras here"),
         ("v4l2:///dev/video99", ExitCode.SOURCE, "no camera /dev/video99"),
     ],

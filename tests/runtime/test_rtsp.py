@@ -51,7 +51,7 @@ def test_frames_arrive_as_they_are_sent(serve: Serve) -> None:
 
 def test_a_run_over_rtsp_drops_only_what_it_counts(serve: Serve, run: Run) -> None:
     server = serve(60)
-    code, text = run(f"rtsp://127.0.0.1:{server.port}/live")
+    code, text = run(f"rtsp://127.0.0.1:{server.port}/live", "--reconnect-attempts", 0)
     assert code == 0
     assert "newest frame wins" in text
     assert f"rtsp://127.0.0.1:{server.port}/live ended" in text
