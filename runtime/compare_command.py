@@ -69,15 +69,19 @@ def read_report(path: Path) -> dict[str, Any]:
         raise Failure(f"'{path}' cannot be read: {why}; {WANTED}") from error
     if isinstance(found, dict) and isinstance(found.get("streams"), list):
         raise Failure(f"'{path}' holds {len(found['streams'])} streams; a comparison is of one: run each alone")
-    if not isinstance(found, dict) or found.get("schema") not in (SCHEMA, RUN_SCHEMA) or not _has_times(found):
+    if not isinstance(found, dict) or found.get("schema") not in (SCHEMA, RUN_SCHEMA) or not _is_whole(found):
         schema = found.get("schema") if isinstance(found, dict) else None
         raise Failure(f"'{path}' is no report (schema {schema!r}); {WANTED}")
     return found
 
 
-def _has_times(report: Report) -> bool:
-    parts = [report, *(report["repeats"] if isinstance(report.get("repeats"), list) else [])]
-    return all(
+def _is_whole(report: Report) -> bool:
+    """Whether its parts have the shapes that a comparison reads; whoever edits one is told that it is none."""
+    repeats, header = report.get("repeats", []), report.get("header", {})
+    if not isinstance(repeats, list) or not isinstance(header, dict):
+        return False
+    parts = [report, *repeats]
+    return isinstance(header.get("versions", {}), dict) and all(
         isinstance(part, dict)
         and isinstance(part.get("ms"), dict)
         and all(isinstance(row, dict) for row in part["ms"].values())
@@ -146,7 +150,8 @@ def _repeats(report: Report) -> str:
     count = len(report.get("repeats") or ())
     if not count:
         return "no repeats"
-    return f"{count} repeats, {report['header']['at']}" if report.get("header") else f"{count} repeats"
+    at = report.get("header", {}).get("at")
+    return f"{count} repeats, {at}" if at else f"{count} repeats"
 
 
 def _plain(value: object) -> str:
