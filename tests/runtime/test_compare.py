@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from edgedeblur import ExitCode, main
 from runtime.measure.comparison import chance_of, compare, differing_fields
 from runtime.measure.profile_report import SCHEMA
 
-GROUPS = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=4)
+GROUPS = st.lists(st.integers(-1000, 1000), min_size=2, max_size=4)
 HEADER = {
     "at": "2026-01-01T00:00:00+00:00",
     "device": "Jetson",
@@ -57,14 +58,15 @@ def verdicts(a: dict[str, Any], b: dict[str, Any]) -> dict[str, str]:
 
 @given(GROUPS, GROUPS)
 @settings(max_examples=60)
-def test_the_chance_is_that_of_dealing_the_repeats_again(a: list[float], b: list[float]) -> None:
+def test_the_chance_is_that_of_dealing_the_repeats_again(a: list[int], b: list[int]) -> None:
     """Counted over all orders here, over all choices there."""
-    found = abs(sum(a) / len(a) - sum(b) / len(b))
-    deals = [(order[: len(a)], order[len(a) :]) for order in permutations([*a, *b])]
-    far = [abs(sum(x) / len(x) - sum(y) / len(y)) >= found - 1e-9 * max(1.0, found) for x, y in deals]
-    assert chance_of(a, b) == pytest.approx(sum(far) / len(far), abs=0.35 / 6)  # ties may fall either way by rounding
-    assert chance_of(a, b) == chance_of(b, a)
-    assert 0 < chance_of(a, b) <= 1
+
+    def apart(ours: Sequence[int], theirs: Sequence[int]) -> Fraction:
+        return abs(Fraction(sum(ours), len(ours)) - Fraction(sum(theirs), len(theirs)))
+
+    deals = [apart(order[: len(a)], order[len(a) :]) for order in permutations([*a, *b])]
+    far = sum(distance >= apart(a, b) for distance in deals)
+    assert chance_of(a, b) == pytest.approx(far / len(deals))
 
 
 def test_many_repeats_are_dealt_by_lot_and_alike_each_time() -> None:
