@@ -221,7 +221,12 @@ def test_a_video_of_small_frames_ends_at_its_first(run: Run, tmp_path: Path, vid
         ["out.gif"],
         [""],
         ["file://"],
-        ["rtsp://@:8554/out"],
+        ["rtsp://@:port/out"],
+        ["ftp://host/out.mp4"],
+        ["http://localhost:8080"],
+        ["--also", "test://64x48", "null://", "null://"],
+        ["--reconnect-interval", "50"],
+        ["--also", "test://64x48", "--input-save", "raw.mp4"],
     ],
 )
 def test_options_that_make_no_sense(run: Run, options: list[str]) -> None:
