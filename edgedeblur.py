@@ -29,6 +29,7 @@ VERBS = {
     "profile": ("runtime.profile_command", "measure frame age, rate, stages and what surrounds the network costs"),
     "compare": ("runtime.compare_command", "say what differs between two profiles, and whether beyond their spread"),
     "batch": ("runtime.batch_command", "deblur many files, here or on a Ray cluster; finished ones are skipped"),
+    "triton": ("runtime.triton_command", "write a model for NVIDIA's Triton server, which serves many cameras"),
 }
 
 
