@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
@@ -13,9 +14,9 @@ from runtime.sources.source import SourceOptions
 from runtime.sources.v4l2_controls import set_controls
 from runtime.sources.v4l2_device import Device, failing, open_camera
 from runtime.sources.v4l2_jpeg import JpegPictures
-from runtime.sources.v4l2_modes import DEFAULT_RATE, DEFAULT_SIZE, RATE_TOLERANCE, choose, codec_of, known_codecs
-from runtime.sources.v4l2_offer import Agreed, agree, codecs_of, modes_of, take_signal
+from runtime.sources.v4l2_offer import Agreed, take_signal
 from runtime.sources.v4l2_raw import RawPictures
+from runtime.sources.v4l2_settle import settle
 from runtime.sources.v4l2_stream import Stream, capture_time
 from runtime.stop import POLL_S, Stop
 
@@ -78,39 +79,17 @@ class V4l2Source:
         self._name = self._device.name
         try:
             take_signal(self._device)
-            self._agreed = self._agree(self._device)
+            self._agreed, remarks = settle(self._device, self._options)
+            remarks += set_controls(self._device, self._options.controls)
+            for remark in remarks:
+                _note(self.notes, remark)
             self.frame_rate = self._agreed.rate
-            self._pictures = _reader(self._agreed, self._note)
-            for note in set_controls(self._device, self._options.controls):
-                self._note(note)
+            self._pictures = _reader(self._agreed, partial(_note, self.notes))
             self._stream = Stream(self._device)
         except BaseException:
             self.close()
             raise
         self._last_sequence = None
-
-    def _agree(self, device: Device) -> Agreed:
-        options = self._options
-        wish = (options.height, options.width) if options.height and options.width else None
-        codec = codec_of(options.codec) if options.codec else None
-        modes = [mode for mode in modes_of(device, wish, options.rate) if codec in (None, mode.codec)]
-        if not modes:
-            raise Failure(
-                f"camera {self._path} sends {', '.join(codecs_of(device)) or 'no format at all'}; expected "
-                f"{codec or 'one of: ' + ', '.join(known_codecs())}",
-                ExitCode.SOURCE,
-            )
-        agreed = agree(device, *choose(modes, wish or DEFAULT_SIZE, options.rate or DEFAULT_RATE))
-        if wish and agreed.size != wish:
-            self._note(f"camera {self._path} gives {size_text(agreed.size)}, not {size_text(wish)}")
-        if options.rate and agreed.rate and abs(agreed.rate / options.rate - 1) > RATE_TOLERANCE:
-            self._note(
-                f"camera {self._path} gives {float(agreed.rate):.2f} frames/s, not {float(options.rate):.2f}: it is as "
-                f"near as {agreed.codec} {size_text(agreed.size)} comes"
-            )
-        if agreed.pix.field not in (api.FIELD_ANY, api.FIELD_NONE):
-            self._note(f"camera {self._path} sends interlaced pictures: what moves has combs at its edges")
-        return agreed
 
     def _next(self, first: bool) -> Frame | None:
         """The newest whole frame that comes within POLL_S; None where there is none. first: of this reading."""
@@ -163,7 +142,7 @@ class V4l2Source:
         """The source has another size or rate: the driver goes on only once all is set up anew."""
         self.close()
         self._open()
-        self._note(f"camera {self._path} changed to {size_text(self._agreed.size)} while it ran")
+        _note(self.notes, f"camera {self._path} changed to {size_text(self._agreed.size)} while it ran")
 
     def _silent(self) -> Failure:
         seen = f"{self.corrupt} damaged ones so far" if self.corrupt else "and no damaged one"
@@ -172,10 +151,6 @@ class V4l2Source:
             "try a smaller size, a lower rate or another --input-codec",
             ExitCode.SOURCE,
         )
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:  # a camera that changes for months says the same again and again
-            self.notes.append(text)
 
 
 def open_v4l2(uri: str, options: SourceOptions) -> V4l2Source:
@@ -192,3 +167,8 @@ def open_v4l2(uri: str, options: SourceOptions) -> V4l2Source:
 
 def _reader(agreed: Agreed, note: Callable[[str], None]) -> RawPictures | JpegPictures:
     return JpegPictures(agreed, note) if agreed.codec == "MJPG" else RawPictures(agreed)
+
+
+def _note(notes: list[str], text: str) -> None:
+    if text not in notes:  # a camera that changes for months says the same again and again
+        notes.append(text)

@@ -1,7 +1,7 @@
 /* V4L2 devices in user space, for LD_PRELOAD: the files video* in the folder that V4L2_STUB names, opened to read and
- * write. What each one is stands in it (device.h). Its descriptor is a piece of shared memory, which mmap maps as it is.
- * Frames are made by the clock whenever the device is asked, as if it had been filling buffers all the time. What
- * happens is told in the folder's file `log`; what is written to an output is in NAME.written, each after its length. */
+ * write. What each one is stands in it (device.h). Its descriptor is shared memory, which mmap maps as it is. Frames
+ * are made by the clock whenever the device is asked, as if it had been filling buffers all the time. What happens is
+ * told in the folder's file `log`; what is written to an output is in NAME.written, each piece after its length. */
 #include "device.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -28,8 +28,12 @@ static unsigned picture_bytes(const char *codec, unsigned row, unsigned height) 
 }
 static uint32_t fourcc(const char *codec) { return v4l2_fourcc(codec[0], codec[1], codec[2], codec[3]); }
 
-static int is_output(Device *d, uint32_t type) { return type == V4L2_BUF_TYPE_VIDEO_OUTPUT && d->caps & V4L2_CAP_VIDEO_OUTPUT; }
-static int is_capture(Device *d, uint32_t type) { return type == V4L2_BUF_TYPE_VIDEO_CAPTURE && d->caps & V4L2_CAP_VIDEO_CAPTURE; }
+static int is_output(Device *d, uint32_t type) {
+    return type == V4L2_BUF_TYPE_VIDEO_OUTPUT && d->caps & V4L2_CAP_VIDEO_OUTPUT;
+}
+static int is_capture(Device *d, uint32_t type) {
+    return type == V4L2_BUF_TYPE_VIDEO_CAPTURE && d->caps & V4L2_CAP_VIDEO_CAPTURE;
+}
 
 static unsigned in_range(unsigned value, const unsigned *range) {
     if (value < range[0]) value = range[0];
@@ -82,7 +86,8 @@ static int set_format(Device *d, struct v4l2_format *f, int set) {
     for (int i = 0; set && i < d->mode_count; i++) {
         int match = fourcc(d->modes[i].codec) == pix->pixelformat;
         if (match < same) continue;
-        if (match > same || distance(&d->modes[i], pix->width, pix->height) < distance(&d->modes[best], pix->width, pix->height)) best = i;
+        long far = distance(&d->modes[i], pix->width, pix->height);
+        if (match > same || far < distance(&d->modes[best], pix->width, pix->height)) best = i;
         same = match;
     }
     int meant = pix->priv == V4L2_PIX_FMT_PRIV_MAGIC;
@@ -124,7 +129,8 @@ static int list_sizes(Device *d, struct v4l2_frmsizeenum *f) {
         Mode *m = &d->modes[i];
         if (fourcc(m->codec) != f->pixel_format || seen++ != f->index) continue;
         f->type = m->range ? V4L2_FRMSIZE_TYPE_STEPWISE : V4L2_FRMSIZE_TYPE_DISCRETE;
-        if (m->range) f->stepwise = (struct v4l2_frmsize_stepwise){m->w[0], m->w[1], m->w[2], m->h[0], m->h[1], m->h[2]};
+        if (m->range)
+            f->stepwise = (struct v4l2_frmsize_stepwise){m->w[0], m->w[1], m->w[2], m->h[0], m->h[1], m->h[2]};
         else f->discrete = (struct v4l2_frmsize_discrete){m->w[0], m->h[0]};
         return 0;
     }
@@ -249,7 +255,8 @@ static int control(Device *d, struct v4l2_control *c, int set) {
         if (set && about->flags & V4L2_CTRL_FLAG_INACTIVE) return EACCES;
         if (set) {
             int step = about->step > 0 ? about->step : 1;
-            d->values[i] = about->type == V4L2_CTRL_TYPE_BITMASK ? c->value : about->minimum + (c->value - about->minimum) / step * step;
+            d->values[i] = about->minimum + (c->value - about->minimum) / step * step;
+            if (about->type == V4L2_CTRL_TYPE_BITMASK) d->values[i] = c->value;
             note("S_CTRL %s %s %d", d->name, about->name, d->values[i]);
         }
         c->value = d->values[i];
@@ -299,7 +306,11 @@ static int list_inputs(struct v4l2_input *i) {
 static int request(Device *d, uint32_t number, void *a) {
     int failed;
     if (d->gone) return ENODEV;
-#define CASE(name, work) case VIDIOC_##name: if ((failed = refused(d, #name))) return failed; advance(d); return d->gone ? ENODEV : (work);
+#define CASE(name, work) \
+    case VIDIOC_##name: \
+        if ((failed = refused(d, #name))) return failed; \
+        advance(d); \
+        return d->gone ? ENODEV : (work);
     switch (number) { REQUESTS(CASE) }
     return ENOTTY;
 }
@@ -308,7 +319,8 @@ static int request(Device *d, uint32_t number, void *a) {
 static int stub_open(const char *path, int flags) {
     char whole[PATH_MAX], here[PATH_MAX];
     /* Devices are opened to read and write; whoever opens them otherwise means the file. -2: not ours. */
-    if (!folder() || (flags & O_ACCMODE) != O_RDWR || flags & O_CREAT || !realpath(path, whole) || !realpath(folder(), here)) return -2;
+    if (!folder() || (flags & O_ACCMODE) != O_RDWR || flags & O_CREAT) return -2;
+    if (!realpath(path, whole) || !realpath(folder(), here)) return -2;
     char *name = strrchr(whole, '/');
     if (strncmp(whole, here, name - whole) || here[name - whole] || strncmp(name + 1, "video", 5)) return -2;
     Device *d = calloc(1, sizeof *d);
@@ -317,7 +329,11 @@ static int stub_open(const char *path, int flags) {
     d->nonblocking = (flags & O_NONBLOCK) != 0;
     read_device(d);
     int failed = refused(d, "open");
-    if (failed || (d->fd = memfd_create("v4l2-stub", MFD_CLOEXEC)) < 0) { free(d); errno = failed ? failed : errno; return -1; }
+    if (failed || (d->fd = memfd_create("v4l2-stub", MFD_CLOEXEC)) < 0) {
+        free(d);
+        errno = failed ? failed : errno;
+        return -1;
+    }
     if (d->mode_count) set_mode(d, 0, d->modes[0].w[0], d->modes[0].h[0]);
     pthread_mutex_lock(&lock);
     for (int i = 0; i < MOST; i++)
@@ -327,11 +343,23 @@ static int stub_open(const char *path, int flags) {
     return d->fd;
 }
 
-#define MODE mode_t mode = 0; if (flags & (O_CREAT | O_TMPFILE)) { va_list rest; va_start(rest, flags); mode = va_arg(rest, mode_t); va_end(rest); }
-int open(const char *path, int flags, ...) { MODE int fd = stub_open(path, flags); return fd != -2 ? fd : REAL(open)(path, flags, mode); }
-int open64(const char *path, int flags, ...) { MODE int fd = stub_open(path, flags); return fd != -2 ? fd : REAL(open64)(path, flags, mode); }
-int openat(int at, const char *path, int flags, ...) { MODE int fd = *path == '/' ? stub_open(path, flags) : -2; return fd != -2 ? fd : REAL(openat)(at, path, flags, mode); }
-int openat64(int at, const char *path, int flags, ...) { MODE int fd = *path == '/' ? stub_open(path, flags) : -2; return fd != -2 ? fd : REAL(openat64)(at, path, flags, mode); }
+/* Each way to open: ours, or what the operating system makes of it. */
+#define OPEN(name, at_parameter, at, ours) \
+    int name(at_parameter const char *path, int flags, ...) { \
+        va_list rest; \
+        va_start(rest, flags); \
+        mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0; \
+        va_end(rest); \
+        int fd = (ours) ? stub_open(path, flags) : -2; \
+        return fd != -2 ? fd : REAL(name)(at path, flags, mode); \
+    }
+#define NONE
+#define AT_PARAMETER int folder_fd,
+#define AT folder_fd,
+OPEN(open, NONE, NONE, 1)
+OPEN(open64, NONE, NONE, 1)
+OPEN(openat, AT_PARAMETER, AT, *path == '/')
+OPEN(openat64, AT_PARAMETER, AT, *path == '/')
 
 int close(int fd) {
     pthread_mutex_lock(&lock);
@@ -375,8 +403,16 @@ static void as_device(int fd, mode_t *mode) {
     if (find(fd)) *mode = (*mode & ~S_IFMT) | S_IFCHR;
     pthread_mutex_unlock(&lock);
 }
-int fstat(int fd, struct stat *about) { int failed = REAL(fstat)(fd, about); if (!failed) as_device(fd, &about->st_mode); return failed; }
-int fstat64(int fd, struct stat64 *about) { int failed = REAL(fstat64)(fd, about); if (!failed) as_device(fd, &about->st_mode); return failed; }
+int fstat(int fd, struct stat *about) {
+    int failed = REAL(fstat)(fd, about);
+    if (!failed) as_device(fd, &about->st_mode);
+    return failed;
+}
+int fstat64(int fd, struct stat64 *about) {
+    int failed = REAL(fstat64)(fd, about);
+    if (!failed) as_device(fd, &about->st_mode);
+    return failed;
+}
 
 ssize_t write(int fd, const void *data, size_t bytes) {
     char path[PATH_MAX];
@@ -401,7 +437,8 @@ static short ready(Device *d, short wanted, long long *wake_ns) {
     advance(d);
     if (d->gone) return POLLERR | POLLHUP;
     if (d->streaming && !d->silent && !d->halted && due_ns(d) < *wake_ns) *wake_ns = due_ns(d);
-    return ((d->done_count ? POLLIN : 0) | (d->event && d->events ? POLLPRI : 0) | (d->streaming ? 0 : POLLERR)) & (wanted | POLLERR);
+    short now = (d->done_count ? POLLIN : 0) | (d->event && d->events ? POLLPRI : 0) | (d->streaming ? 0 : POLLERR);
+    return now & (wanted | POLLERR);
 }
 
 int poll(struct pollfd *fds, nfds_t count, int timeout_ms) {
