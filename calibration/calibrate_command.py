@@ -28,7 +28,7 @@ from export.passes.model_file import (
     read_model_bytes,
     smallest_size,
 )
-from runtime.sources.camera_source import without_credentials
+from runtime.sources.address import without_credentials
 
 __all__ = ["add_arguments", "run"]
 

@@ -24,7 +24,7 @@ from calibration.observers.watch import open_session
 from export.passes.emulate_half import emulate_half
 from export.passes.model_file import load_model
 from runtime.frame import Image
-from runtime.sources.camera_source import without_credentials
+from runtime.sources.address import without_credentials
 from tests.calibration.small_graphs import frame_model, frames, residual_graph, weights
 
 Paths = Callable[[str], Path]

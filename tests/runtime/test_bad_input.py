@@ -13,7 +13,7 @@ import pytest
 
 from edgedeblur import ExitCode, Failure
 from runtime.sinks.sink import open_sink
-from runtime.sources.camera_source import without_credentials
+from runtime.sources.address import without_credentials
 from runtime.sources.source import SourceOptions, open_source
 from tests.runtime.conftest import Run, picture
 from tests.runtime.pictures import write_png
