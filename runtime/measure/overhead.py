@@ -109,6 +109,7 @@ def speed_beside_bare_loop(
         "pipeline_fps": [pace.fps for pace in paces["pipeline"]],
         "ratio": ratios,
         "ratio_median": statistics.median(ratios),
+        "ratio_of_fastest": max(pace.fps for pace in paces["pipeline"]) / max(pace.fps for pace in paces["bare"]),
         "bare_cpu_ms": statistics.median(pace.cpu_ms for pace in paces["bare"]),
         "pipeline_cpu_ms": statistics.median(pace.cpu_ms for pace in paces["pipeline"]),
     }

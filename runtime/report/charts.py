@@ -81,7 +81,7 @@ def repeats_strip(values: Sequence[float], unit: str) -> Element:
     plot = Plot(HALF, 190, (0.4, len(values) + 0.6), (max(0.0, low - room), high + room))
     middle = float(plot.up(float(np.median(values))))
     drawn = [
-        *plot.axes("repeat", unit, apart=max(24, round(HALF / (len(values) + 1)))),
+        *plot.axes("repeat", unit, apart=max(24, HALF // (2 * len(values)))),
         line(58, middle, HALF - RIGHT, middle, "mark"),
     ]
     xs, ys = plot.across(np.arange(1, len(values) + 1, dtype=np.float64)), plot.up(np.array(values))

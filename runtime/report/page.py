@@ -112,8 +112,8 @@ def _drops(report: Report) -> Iterator[Element]:
     yield tag("p", text, class_="faint")
     if any(frames["drops"].values()) or set(frames["by_how"]) - {"deblurred"}:
         yield drops_table(frames)
-    else:
-        yield tag("p", f"None. Causes that are counted: {', '.join(frames['drops']).replace('_', ' ')}.")
+    none = [cause.replace("_", " ") for cause, count in frames["drops"].items() if not count]
+    yield tag("p", f"None for: {', '.join(none)}.", class_="faint")
 
 
 def _definitions(report: Report) -> Iterator[Element]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -50,10 +51,13 @@ def overhead_section(report: Report) -> Iterator[Element]:
         ]
         yield table(["repeat", "bare loop, frames/s", "pipeline, frames/s", "ratio"], rows, (1, 2, 3))
         text = (
-            f"Pipeline / bare loop around the network: median {speed['ratio_median']:.3f}; processor time a frame, all "
-            f"threads: {speed['bare_cpu_ms']:.2f} ms bare, {speed['pipeline_cpu_ms']:.2f} ms in the pipeline."
+            f"Pipeline / bare loop around the network: median {speed['ratio_median']:.3f}, the fastest repeats "
+            f"{speed['ratio_of_fastest']:.3f}; processor time a frame, all threads: {speed['bare_cpu_ms']:.2f} ms bare, "
+            f"{speed['pipeline_cpu_ms']:.2f} ms in the pipeline."
         )
         yield tag("p", text)
+    if report.get("features"):
+        yield from _features(report["features"])
     text = f"The profiler itself: taking down the stamps of a frame costs {cost['record_us']:.1f} µs"
     ratios = [ratio for ratio in cost["speed_ratio"] if ratio is not None]
     if ratios:
@@ -62,6 +66,23 @@ def overhead_section(report: Report) -> Iterator[Element]:
             f"to {max(ratios):.3f}"
         )
     yield tag("p", text + ".")
+
+
+def _features(features: Report) -> Iterator[Element]:
+    titles = {"pipeline": "all features off", "page": "the page, one viewer", "recording": "recording to mp4"}
+    rows: list[list[Content]] = [
+        [
+            titles[name],
+            f"{statistics.median(features['fps'][name]):.2f}",
+            f"{row['ratio_median']:.3f}",
+            f"{min(row['ratio']):.3f} to {max(row['ratio']):.3f}",
+            f"{row['ratio_of_fastest']:.3f}",
+            f"{row['cpu_ratio_median']:.3f}",
+        ]
+        for name, row in features["ways"].items()
+    ]
+    head = ["pipeline with", "frames/s", "beside the bare loop", "rounds from", "fastest rounds", "processor time"]
+    yield table(head, rows, (1, 2, 3, 4, 5))
 
 
 def machine_section(report: Report) -> Iterator[Element]:
@@ -105,9 +126,9 @@ def header_section(report: Report) -> Iterator[Element]:
     reasons = header["unreadable"]
     rows: dict[str, Content] = {}
     for name, value in header.items():
-        if name in ("unreadable", "versions"):
+        if name in ("unreadable", "versions", "size"):  # the shape says it
             continue
-        words = f"n/a ({reasons[name]})" if value is None and name in reasons else _plain(value)
+        words = f"n/a ({reasons[name]})" if name in reasons else "none" if value is None else _plain(value)
         rows[name.replace("_", " ")] = tag("bdi", words)
     rows["versions"] = ", ".join(f"{name} {version}" for name, version in header["versions"].items())
     names = list(rows)
@@ -118,13 +139,17 @@ def header_section(report: Report) -> Iterator[Element]:
 
 def _tiles(report: Report) -> Iterator[Element]:
     age, fps, spread = report["ms"]["age"], report["fps"], report["spread"]
-    yield _tile(
-        f"{age['p50']:.1f}", "ms", "pipeline latency, p50", _spread(spread.get("age_p50"), "ms"), class_="tile headline"
-    )
+    rated = f"{fps['output']:.2f}" if fps["output"] else "n/a"
+    # What the mode is about comes first: back to back, a frame's age is mostly the queue before the network.
+    heads = [
+        (f"{age['p50']:.1f}", "ms", "pipeline latency, p50", _spread(spread.get("age_p50"), "ms")),
+        (rated, "/s", "output FPS, unique frames", _spread(spread.get("fps"), "")),
+    ]
+    first, second = heads if report["mode"] == "paced" else heads[::-1]
+    yield _tile(*first, class_="tile headline")
+    yield _tile(*second)
     tail = next((name for name in ("p99", "p95") if isinstance(age.get(name), float)), "max")
     yield _tile(f"{age[tail]:.1f}", "ms", f"pipeline latency, {tail}", f"max {age['max']:.1f} ms, n {age['n']}")
-    output = f"{fps['output']:.2f}" if fps["output"] else "n/a"
-    yield _tile(output, "/s", "output FPS, unique frames", _spread(spread.get("fps"), ""))
     if fps["capacity"]:
         slowest = DEFINITIONS[fps["bottleneck"]][0]
         yield _tile(f"{fps['capacity']:.2f}", "/s", "capacity (not a frame rate)", f"by the mean of {slowest}")
@@ -187,8 +212,8 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
-    return "n/a" if value is None else str(value)
+        return f"{value:.4g}"
+    return str(value)
 
 
 def _one(value: float | None) -> str:

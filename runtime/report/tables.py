@@ -29,11 +29,10 @@ def stages_table(report: Report) -> Element:
 
 
 def drops_table(frames: Report) -> Element:
-    """Causes with their counts as bars; other ways out beside them."""
-    most = max([*frames["drops"].values(), 1])
-    rows: list[list[Content]] = [
-        [cause.replace("_", " "), str(count), _bar(count / most, "drop")] for cause, count in frames["drops"].items()
-    ]
+    """Causes that there were with their counts as bars; other ways out beside them."""
+    dropped = {cause.replace("_", " "): count for cause, count in frames["drops"].items() if count}
+    most = max([*dropped.values(), 1])
+    rows: list[list[Content]] = [[cause, str(count), _bar(count / most, "drop")] for cause, count in dropped.items()]
     others = {how: count for how, count in frames["by_how"].items() if how != "deblurred"}
     rows += [[f"delivered as {how}", str(count), ""] for how, count in others.items()]
     return _with_bars(["cause", "frames", ""], rows)
