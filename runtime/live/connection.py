@@ -46,12 +46,14 @@ class Connection:
     @property
     def source(self) -> Source | None:
         """The source, while it is open; only its plain values may be read."""
-        return self._reader.source if self._reader is not None else None
+        reader = self._reader  # another thread may ask
+        return reader.source if reader is not None else None
 
     @property
     def text(self) -> str:
         """The source in one line, as it was when it was open last; empty if it never was."""
-        return (self._reader.text if self._reader is not None else "") or self._text
+        reader = self._reader  # another thread may ask
+        return (reader.text if reader is not None else "") or self._text
 
     @property
     def corrupt(self) -> int:

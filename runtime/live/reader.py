@@ -69,8 +69,7 @@ class Reader:
 
     def next(self, stop: Stop, seconds: float) -> Frame | None:
         """The next frame; None if `stop` is set, if none comes in time, or none any more."""
-        frame = self._frames.get(Until(stop, seconds))
-        return self._frames.get(Stop()) if frame is None and not self.empty else frame
+        return self._frames.get(Until(stop, seconds))
 
     def leave(self) -> None:
         """Ask the thread to close the source and to end. It is not waited for: a driver may never answer."""

@@ -36,6 +36,6 @@ class Sparingly:
         if not self._room:
             return
         self._room -= 1
-        left_out = f" ({self._left_out} lines before it were left out)" if self._left_out else ""
+        left_out = f" (lines left out before it: {self._left_out})" if self._left_out else ""
         text, self._waiting, self._left_out = self._waiting + left_out, "", 0
         self._say(text)

@@ -1,4 +1,4 @@
-"""Which sources are supervised: all that are live."""
+"""Which sources are supervised: all that are live. Cameras are found again by a name that they keep."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from runtime.live.status import Status
 from runtime.live.supervised_source import Supervised, SupervisedSource
 from runtime.sources.address import without_credentials
 from runtime.sources.source import Source, SourceOptions, open_source
+from runtime.sources.v4l2_identity import stable_uri
 from runtime.stop import Stop
 
 LIVE = re.compile(r"(?:v4l2|csi|rtsps?|https?|gst|screen)://|/dev/|test://.*@", re.IGNORECASE)
 NOISY = re.compile(
     r"(?:v4l2|csi)://|/dev/", re.IGNORECASE
-)  # sensors: coded streams and screens may well show one picture for hours
+)  # sensors: streams and screens may show one picture for hours
 
 
 def supervised(
@@ -34,5 +35,17 @@ def supervised(
         source = open_source(uri, options)
         status.change("live")
         return source
-    subject = Supervised(lambda: open_source(uri, options), without_credentials(uri), bool(NOISY.match(uri)))
+    subject = Supervised(_Place(uri, options).open, without_credentials(uri), bool(NOISY.match(uri)))
     return SupervisedSource(subject, lost, status, say, stop)
+
+
+class _Place:
+    """Where a source is found: /dev/videoN may be another camera when this one is plugged in again."""
+
+    def __init__(self, uri: str, options: SourceOptions) -> None:
+        self._uri, self._options = uri, options
+
+    def open(self) -> Source:
+        source = open_source(self._uri, self._options)
+        self._uri = stable_uri(self._uri)
+        return source

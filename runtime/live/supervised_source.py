@@ -76,7 +76,8 @@ class SupervisedSource:
         self._verdict: Verdict = "live"
         self._outage: Outage | None = None
         self._outages, self._lost_s = 0, 0.0
-        self._good_ns = self._first_ns = 0  # last and first good frame of this opening, when they came
+        self._good_ns = 0  # when the last good frame came
+        self._first_ns = 0  # when the first one since the last outage came
         self._thaw_failed = False  # opening a frozen source again did not change its picture: that is what it sees
         self._over = False
         self.notes = self._connection.notes
@@ -198,13 +199,17 @@ class SupervisedSource:
         elif awaited:
             self._health.awaited(trouble)
         else:
-            self._health.lost(trouble, MEANWHILE[self._lost.on_lost])
+            self._health.lost(trouble, MEANWHILE[self._lost.on_lost] if self._continuity.begun else "opening it again")
 
     def _ends(self, trouble: Trouble) -> bool:
         """Whether this loss is the end of the stream. Raises: Failure (SOURCE) where it is the failure of the run."""
         most, name = self._lost.reconnect_attempts, self._subject.name
         if self._lost.on_lost == "exit":
-            raise Failure(f"{name} is {trouble.state}: {trouble.why}; --on-lost exit ends the run", ExitCode.SOURCE)
+            raise Failure(
+                f"{name} is {trouble.state}: {trouble.why}; with --on-lost exit that ends the run. Check it, or have "
+                "it opened again: --on-lost hold",
+                ExitCode.SOURCE,
+            )
         if 0 < most <= self._backoff.attempts:
             raise Failure(
                 f"{name} is {trouble.state}: {trouble.why}; {most} attempts to open it again came to nothing. Check "

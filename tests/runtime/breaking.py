@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,7 +17,7 @@ from runtime.frame import Frame, now_ns
 from runtime.live.lost_options import LostOptions, OnLost
 from runtime.stop import Stop
 
-Then: TypeAlias = Literal["break", "end", "silent", "hang", "freeze", "bug"]
+Then: TypeAlias = Literal["break", "end", "silent", "hang", "freeze", "damage", "bug"]
 QUICK = {"reconnect_interval_s": 0.05, "reconnect_max_interval_s": 0.1, "stall_timeout_s": 0.3, "proven_s": 0.5}
 
 
@@ -35,8 +36,10 @@ class Opening:
     period_s: float = 0.01
     level: int = 40  # of the first picture; each next one is a level brighter
     behind_ns: int = 0  # how much later than it was captured a frame comes
+    first: int = 0  # its number of the first frame
     corrupt: int = 0  # damaged frames, told with the last good one
     rate: int = 100  # what it says of itself, frames a second
+    close_s: float = 0.0  # how long closing it takes
     refuse: str = ""  # the reason why it cannot be opened
     hang_open: bool = False
 
@@ -96,6 +99,7 @@ class BreakingSource:
         return self._finish(stop)
 
     def close(self) -> None:
+        time.sleep(self.opening.close_s)
         self.camera.closed += 1
         self.camera.open_now -= 1
 
@@ -108,6 +112,8 @@ class BreakingSource:
             raise TypeError("a mistake of ours")
         if then == "hang":
             self.camera.release.wait(30)
+        while then == "damage" and not stop.wait_until(now_ns() + int(self.opening.period_s * 1e9)):
+            self.corrupt += 1
         if then == "silent":
             stop.wait_until(now_ns() + 30 * 10**9)
         if then == "freeze" and not stop.wait_until(now_ns() + int(self.opening.period_s * 1e9)):
@@ -118,5 +124,5 @@ class BreakingSource:
     def _frame(self, level: int) -> Frame:
         image = np.full((*self.opening.size, 3), level % 256, np.uint8)
         # As a file's, its clock starts at 0 with every opening.
-        time = Fraction(self.given - 1, 100)
-        return Frame(image, self.given - 1, now_ns() - self.opening.behind_ns, True, time)
+        shown = Fraction(self.given - 1, 100)
+        return Frame(image, self.opening.first + self.given - 1, now_ns() - self.opening.behind_ns, True, shown)

@@ -6,7 +6,7 @@ import random
 from statistics import mean
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.live.backoff import Backoff
@@ -24,6 +24,7 @@ def test_no_wait_is_longer_than_its_limit(initial_s: float, more_s: float, faile
     assert backoff.attempts == failed + 1
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 8), st.integers())
 def test_waits_are_spread_evenly_up_to_the_limit(failed: int, seed: int) -> None:
     chance = random.Random(seed)

@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -268,12 +267,6 @@ def test_a_signal_ends_a_run_whose_source_is_lost(fault: str) -> None:
     assert camera.open_now == 0
 
 
-def test_files_are_not_supervised(tmp_path: Path) -> None:
+def test_files_are_not_waited_for(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="does not exist"):
         supervised(str(tmp_path / "no.mp4"), SourceOptions(), quick(wait_for_source=True), Status(), print)
-    status = Status()
-    source = supervised("test://64x48", SourceOptions(), LostOptions(), status, print)
-    assert not source.live
-    assert status.state == "live"
-    with suppress(Failure):
-        source.close()

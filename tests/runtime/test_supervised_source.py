@@ -12,8 +12,9 @@ import pytest
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import STAND_INS, Frame, now_ns
-from runtime.live import connection
+from runtime.live import connection, sparingly
 from runtime.live.lost_options import LostOptions, OnLost
+from runtime.live.sparingly import Sparingly
 from runtime.live.status import Status
 from runtime.live.supervised_source import Supervised, SupervisedSource
 from runtime.stop import Stop
@@ -83,7 +84,7 @@ Watch = Callable[..., Watched]
 @pytest.mark.parametrize("then", ["break", "end", "silent", "hang"])
 def test_a_camera_that_goes_away_is_opened_again(watch: Watch, then: Then, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LEAVE_PATIENCE_S", 0.2)
-    watched = watch(Opening(5, then), Opening(4, then), Opening(1000))
+    watched = watch(Opening(5, then), Opening(4, then, first=70), Opening(1000))
     frames = watched.real(12)
     assert watched.camera.opened == 3
     assert watched.status.state == "live"
@@ -152,11 +153,14 @@ def test_an_outage_is_as_long_in_a_recording_as_it_was(watch: Watch) -> None:
     assert outage_s == pytest.approx((frames[5].captured_ns - frames[4].captured_ns) / 1e9)
     told_s = float(watched.said[-1].split()[4])
     assert outage_s == pytest.approx(told_s, abs=0.2)
+    assert watched.source is not None
+    watched.source.close()
+    assert watched.source.notes[-1] == f"cam was lost once, for {told_s:.1f} s in all"
 
 
 def test_a_frame_captured_before_the_last_stand_in_is_shown_after_it(watch: Watch) -> None:
     late = Opening(1000, behind_ns=400_000_000)
-    watched = watch(Opening(5), REFUSED, REFUSED, REFUSED, late)
+    watched = watch(Opening(5), *[REFUSED] * 12, late)
     frames = watched.read(lambda frames: len(frames) > 60 and frames[-1].time is None)
     first = next(i for i, frame in enumerate(frames) if i > 5 and frame.how == "deblurred")
     assert frames[first - 1].how == "held"
@@ -218,7 +222,7 @@ def test_a_flapping_source_runs_out_of_attempts(watch: Watch) -> None:
 @pytest.mark.parametrize(("then", "words"), [("break", "lost: camera broke"), ("silent", "stalled: no frame for 0.3")])
 def test_the_loss_may_end_the_run(watch: Watch, then: Then, words: str) -> None:
     watched = watch(Opening(4, then), lost=quick("exit"))
-    with pytest.raises(Failure, match=f"cam is {words}.*--on-lost exit") as caught:
+    with pytest.raises(Failure, match=f"cam is {words}.*with --on-lost exit") as caught:
         watched.read(lambda frames: False)
     assert caught.value.code == ExitCode.SOURCE
     assert watched.camera.opened == 1
@@ -311,6 +315,20 @@ def test_damage_is_told_in_the_status(watch: Watch) -> None:
     assert watched.status.reason == "90% of the frames of the last 5 s were damaged"
 
 
+def test_a_camera_that_gives_nothing_whole_is_opened_again(watch: Watch) -> None:
+    watched = watch(Opening(5, "damage"), Opening(1000))
+    watched.real(8)
+    assert watched.camera.opened == 2
+    assert re.match(r"cam is stalled: no whole frame for 0.3 s, \d+ damaged ones; holding", watched.said[0])
+
+
+def test_a_camera_without_a_first_frame_is_opened_again(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "FIRST_FRAME_PATIENCE_S", 0.4)
+    watched = watch(Opening(0, "silent"), Opening(1000))
+    assert watched.real(2)[0].index == 0
+    assert watched.said[0] == "cam is stalled: no frame for 0.4 s; opening it again"
+
+
 def test_a_slow_camera_is_given_its_time(watch: Watch) -> None:
     watched = watch(Opening(4, period_s=0.25, rate=4), lost=quick(stall_timeout_s=0.1))
     watched.real(4)
@@ -356,29 +374,29 @@ def test_readers_that_hang_do_not_pile_up(watch: Watch, monkeypatch: pytest.Monk
     assert watched.camera.opened == len(readers()) == 3
 
 
-def test_a_reader_that_answers_late_is_not_counted(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HUNG_S", 0.5)
+def test_readers_that_answer_late_are_waited_for(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LEAVE_PATIENCE_S", 0.1)
-    watched = watch(*[Opening(2, "hang")] * 4, Opening(1000))
-    releasing = threading.Event()
-
-    def release() -> None:
-        while not releasing.wait(0.2):
-            watched.camera.release.set()
-            watched.camera.release.clear()
-
-    helper = threading.Thread(target=release)
-    helper.start()
-    watched.real(12)
-    releasing.set()
-    helper.join()
-    assert watched.camera.opened == 5
+    watched = watch(*[Opening(2, "hang")] * 3, Opening(1000))
+    watched.read(lambda frames: watched.camera.opened == 3 and watched.status.state == "stalled")
+    watched.read(lambda frames: len(frames) == 5)  # stand-ins
+    assert watched.camera.opened == len(readers()) == 3
+    watched.camera.release.set()
+    watched.real(3)
+    assert watched.camera.opened == 4
     assert len(readers()) == 1
 
 
+def test_who_takes_no_frames_for_a_while_has_no_stalled_camera(watch: Watch) -> None:
+    watched = watch(Opening(1000))
+    watched.real(3)
+    time.sleep(0.6)
+    watched.real(3)
+    assert watched.camera.opened == 1
+
+
 def test_a_device_is_closed_before_it_is_opened_again(watch: Watch) -> None:
-    watched = watch(*[Opening(2, "break")] * 5, Opening(1000))
-    watched.real(12)
+    watched = watch(*[Opening(2, close_s=0.2)] * 3, Opening(1000))
+    watched.real(8)
     assert watched.camera.most_open == 1
 
 
@@ -399,3 +417,22 @@ def test_nothing_grows(watch: Watch) -> None:
     assert watched.source is not None
     assert len(watched.source.notes) <= connection.MOST_NOTES
     assert len(watched.said) < 20
+
+
+def test_lines_that_were_held_back_are_counted_and_the_newest_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [10**9]
+    monkeypatch.setattr(sparingly, "now_ns", lambda: now[0])
+    said: list[str] = []
+    line = Sparingly(said.append, burst=2, every_s=10)
+    for number in range(5):
+        line.say(f"{number}")
+    line.tick()
+    assert said == ["0", "1"]
+    now[0] += 11 * 10**9
+    line.tick()
+    line.tick()
+    assert said[2:] == ["4 (lines left out before it: 2)"]
+    now[0] += 1000 * 10**9
+    for number in range(5, 9):
+        line.say(f"{number}")
+    assert said[3:] == ["5", "6"]  # a long silence saves up no more than one burst

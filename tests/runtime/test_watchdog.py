@@ -92,3 +92,11 @@ def test_a_little_damage_is_normal() -> None:
     for frame in range(300):
         damage.add(frame // 30, frame * 33 * MS)
         assert not damage.reason
+
+
+def test_damage_of_long_ago_is_forgotten_by_a_stream_that_paused() -> None:
+    damage = Damage()
+    damage.add(9, 10**9)
+    assert damage.reason == "90% of the frames of the last 5 s were damaged"
+    damage.add(9, 7 * 10**9)
+    assert not damage.reason
