@@ -26,11 +26,13 @@ def without_credentials(uri: str) -> str:
     scheme, rest = scheme_of(uri)
     if scheme in LOCAL:
         return uri
-    if scheme == "gst":  # a description: words, each of which may hold an address
-        shown = re.sub(r"(://)[^\s\"']*@", r"\1", rest)
-    elif scheme:
-        shown = rest.rpartition("@")[2]
-    else:
-        shown = re.sub(r"^.*:.*@", "***@", rest, flags=re.DOTALL)
-    masked = re.sub(rf"\b{SECRETS}=(\"[^\"]*\"|[^&#\s]*)", r"\1=***", shown, flags=re.IGNORECASE)
-    return uri[: len(uri) - len(rest)] + masked
+    if scheme == "gst":
+        return uri[: len(uri) - len(rest)] + hidden(rest)
+    shown = rest.rpartition("@")[2] if scheme else re.sub(r"^.*:.*@", "***@", rest, flags=re.DOTALL)
+    return uri[: len(uri) - len(rest)] + hidden(shown)
+
+
+def hidden(text: str) -> str:
+    """A text without the users and secrets of the addresses in it."""
+    text = re.sub(r"(://)[^\s\"']*@", r"\1", text)
+    return re.sub(rf"\b{SECRETS}=(\"[^\"]*\"|[^&#\s]*)", r"\1=***", text, flags=re.IGNORECASE)

@@ -51,8 +51,9 @@ class NetworkSource:
         self._ready: deque[av.VideoFrame] = deque()
         self._damage = Damage()
         self._in_segments = container.format.name == "hls"
-        # Pictures that came while FFmpeg looked at what the stream is are old by now: they are decoded and not shown.
-        self._caught_up_ns = 0 if self._in_segments else now_ns() + CATCH_UP_NS
+        # Pictures that came while FFmpeg looked at what the stream is, and until the first is asked for, are old by
+        # then: they are decoded and not shown. None: not read yet; 0: none are left.
+        self._caught_up_ns: int | None = 0 if self._in_segments else None
         self._zero_ns = 0  # when a picture with time 0 is due, where pictures come in segments
         self._index = 0
 
@@ -64,6 +65,8 @@ class NetworkSource:
 
         Raises: Failure (SOURCE) when the stream breaks, or gives nothing that is whole for too long.
         """
+        if self._caught_up_ns is None:
+            self._caught_up_ns = now_ns() + CATCH_UP_NS
         until_ns, packets = now_ns() + int(self._timeout_s * 1e9), 0
         while not stop.is_set():
             if self._ready:
@@ -134,7 +137,7 @@ class NetworkSource:
         for picture in pictures:
             if not self._damage.spares(picture):
                 self._count_damaged()
-            elif now_ns() >= self._caught_up_ns:
+            elif now_ns() >= (self._caught_up_ns or 0):
                 self._ready.append(picture)
 
     def _count_damaged(self) -> None:

@@ -1,0 +1,390 @@
+"""Pipelines of the real GStreamer: pictures, times and drops of live ones and of files; errors with what helps."""
+
+from __future__ import annotations
+
+import threading
+import time
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgedeblur import ExitCode, Failure
+from runtime.frame import Frame, Image, now_ns
+from runtime.gst_import import import_gst
+from runtime.sources import gst_source
+from runtime.sources.gst_source import SINK, GstSource, csi_pipeline
+from runtime.sources.source import Source, SourceOptions, frames_of, open_source
+from runtime.stop import Stop
+from tests.runtime.conftest import Run, picture
+
+try:
+    GST, VIDEO = import_gst("Gst"), import_gst("GstVideo")
+except Failure as failure:
+    pytest.skip(str(failure), allow_module_level=True)
+
+LIVE = "gst://videotestsrc is-live=true ! video/x-raw,width=96,height=50,framerate=100/1"
+
+
+def opened(description: str, timeout_s: float = 4.0) -> Source:
+    return open_source(description, SourceOptions(timeout_s=timeout_s))
+
+
+def test_a_live_pipeline_is_a_camera() -> None:
+    source = opened(LIVE)
+    assert source.live
+    assert source.frame_rate == 100
+    assert "96x50, 100.00 frames/s" in source.describe()
+    frames = []
+    for _ in range(30):
+        frame = source.read(Stop())
+        assert frame is not None
+        assert frame.sensor_stamped
+        assert 0 <= now_ns() - frame.captured_ns < 2e9
+        frames.append(frame)
+    source.close()
+    assert {frame.size for frame in frames} == {(50, 96)}
+    steps = np.diff([frame.captured_ns for frame in frames])
+    assert (abs(steps / 1e7 - np.round(steps / 1e7)) < 0.01).all()  # the source's own clock, not our waking up
+    assert np.median(steps) == pytest.approx(1e7, rel=0.01)
+
+
+def test_a_slow_reader_gets_the_newest_and_the_rest_is_counted() -> None:
+    source = opened(LIVE)
+    time.sleep(0.3)  # what comes before somebody reads is neither shown nor missed
+    ages, began_ns = [], now_ns()
+    for _ in range(12):
+        frame = source.read(Stop())
+        assert frame is not None
+        ages.append(now_ns() - frame.captured_ns)
+        time.sleep(0.05)
+    made = (now_ns() - began_ns) / 1e7
+    assert max(ages) < 250e6
+    assert 20 < source.missed < made
+    source.close()
+
+
+def test_a_pipeline_that_reads_a_file_loses_nothing(video: Path) -> None:
+    source = opened(f"gst://filesrc location={video} ! decodebin")
+    assert not source.live
+    frames = list(frames_of(source))
+    assert [round((float(frame.image.mean()) - 20) / 4) for frame in frames] == list(range(24))
+    assert [round(float(frame.time or 0) * 30) for frame in frames] == list(range(24))
+    assert not any(frame.sensor_stamped for frame in frames)
+    assert source.missed == 0
+    assert any("ended" in note for note in source.notes)
+
+
+@pytest.mark.parametrize("form", ["I420", "NV12", "YUY2", "UYVY", "RGB", "BGR", "BGRx", "xRGB"])
+def test_colours(form: str) -> None:
+    colour = 0xC0, 0x80, 0x20  # BGR
+    width = 36 if form in ("YUY2", "UYVY") else 35  # videotestsrc spoils the last column of odd ones
+    number = f"0xff{colour[2]:02x}{colour[1]:02x}{colour[0]:02x}"
+    source = opened(
+        f"gst://videotestsrc num-buffers=1 pattern=solid-color foreground-color={number} ! "
+        f"video/x-raw,format={form},width={width},height=22"
+    )
+    frame = source.read(Stop())
+    assert frame is not None
+    assert frame.image.shape == (22, width, 3)
+    assert np.abs(frame.image.astype(int) - colour).max() <= 1
+    source.close()
+
+
+@pytest.mark.parametrize("colorimetry", ["bt601", "bt709", "1:4:0:0", "1:3:0:0"])
+def test_colours_by_their_own_matrix_and_range(colorimetry: str) -> None:
+    source = opened(
+        "gst://videotestsrc num-buffers=1 pattern=solid-color foreground-color=0xff2080c0 ! "
+        f"video/x-raw,format=BGR ! videoconvert ! video/x-raw,format=I420,width=64,height=48,colorimetry={colorimetry}"
+    )
+    frame = source.read(Stop())
+    assert frame is not None
+    assert np.abs(frame.image.astype(int) - (0xC0, 0x80, 0x20)).max() <= 3  # GStreamer's way there is not exact
+    source.close()
+
+
+def test_grey_in_limited_range() -> None:
+    data = np.arange(16, 236, dtype=np.uint8).reshape(20, 11).repeat(4, 1)
+    source = FedSource([GST.Buffer.new_wrapped(data.tobytes())], "GRAY8,colorimetry=2:4:7:1", (20, 44))
+    frame = source.read(Stop())
+    assert frame is not None
+    assert frame.image[0, 0].tolist() == [0, 0, 0]
+    assert frame.image[-1, -1].tolist() == [255, 255, 255]
+    assert abs(int(frame.image[10, 0, 0]) - 128) < 2
+    source.close()
+
+
+def test_a_new_size_in_mid_stream() -> None:
+    parts = [
+        f"videotestsrc num-buffers=5 is-live=true ! video/x-raw,width={width},height={height},framerate=50/1 ! c."
+        for height, width in ((36, 64), (51, 99))
+    ]
+    source = opened(f"gst://concat name=c {' '.join(parts)} c.")
+    sizes = [frame.size for frame in frames_of(source)]
+    assert set(sizes[: sizes.index((51, 99))]) == {(36, 64)}
+    assert set(sizes[sizes.index((51, 99)) :]) == {(51, 99)}
+
+
+def test_what_is_copied_from_opencv_works() -> None:
+    source = opened(LIVE + " ! videoconvert ! video/x-raw,format=BGR ! appsink drop=1 max-buffers=1")
+    assert source.read(Stop()) is not None
+    source.close()
+
+
+class FedSource(GstSource):
+    """A pipeline of buffers that the test makes."""
+
+    def __init__(self, buffers: list[Any], form: str, size: tuple[int, int]) -> None:
+        self.buffers = buffers
+        caps = f"video/x-raw,format={form},width={size[1]},height={size[0]},framerate=30/1"
+        super().__init__("gst://fed", f"appsrc name=feed format=time caps={caps} ! {SINK}", 4.0)
+
+    def _start(self) -> bool:
+        feed = self._pipeline.get_by_name("feed")
+        for buffer in self.buffers:
+            feed.emit("push-buffer", buffer)
+        feed.emit("end-of-stream")
+        return super()._start()
+
+
+def buffer_of(image: Image, channels: int, stride: int, offset: int) -> Any:
+    """A buffer with lines `stride` bytes apart, the first at `offset`, and what says so."""
+    data = np.full(offset + stride * len(image), 77, np.uint8)
+    for line, pixels in enumerate(image):
+        padded = np.full((image.shape[1], channels), 99, np.uint8)
+        padded[:, :3] = pixels[:, :channels]
+        data[offset + line * stride :][: padded.size] = padded.reshape(-1)
+    buffer = GST.Buffer.new_wrapped(data.tobytes())
+    form = {1: VIDEO.VideoFormat.GRAY8, 3: VIDEO.VideoFormat.BGR, 4: VIDEO.VideoFormat.BGRX}[channels]
+    VIDEO.buffer_add_video_meta_full(
+        buffer, 0, form, image.shape[1], image.shape[0], 1, [offset, 0, 0, 0], [stride, 0, 0, 0]
+    )
+    return buffer
+
+
+@pytest.mark.parametrize(
+    ("form", "channels", "stride", "offset"),
+    [("BGR", 3, 104, 0), ("BGR", 3, 129, 7), ("BGRx", 4, 160, 32), ("GRAY8", 1, 40, 5)],
+)
+def test_lines_may_be_longer_than_their_pixels(form: str, channels: int, stride: int, offset: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (20, 33, min(channels, 3))).astype(np.uint8)
+    source = FedSource([buffer_of(image, channels, stride, offset)], form, (20, 33))
+    frame = source.read(Stop())
+    assert frame is not None
+    assert (frame.image == image).all()
+    assert frame.image.flags.c_contiguous
+    source.close()
+
+
+def test_a_buffer_smaller_than_its_picture_is_refused() -> None:
+    source = FedSource([GST.Buffer.new_wrapped(bytes(500))], "BGR", (20, 33))
+    with pytest.raises(ValueError, match="size of buffer"):
+        source.read(Stop())
+    source.close()
+
+
+def test_damaged_pictures_are_left_out_and_counted() -> None:
+    images = [picture(index, (24, 40)) for index in range(9)]
+    buffers = [buffer_of(image, 3, 120, 0) for image in images]
+    for buffer in buffers[2::3]:
+        buffer.set_flags(GST.BufferFlags.CORRUPTED)
+    source = FedSource(buffers, "BGR", (24, 40))
+    seen = [frame.image for frame in frames_of(source)]
+    whole = [image for index, image in enumerate(images) if index % 3 != 2]
+    assert all((ours == theirs).all() for ours, theirs in zip(seen, whole, strict=True))
+    assert source.corrupt == 3
+
+
+@pytest.mark.parametrize(
+    ("description", "code", "words"),
+    [
+        (
+            "nosuchelement ! x264nonsense",
+            ExitCode.ENVIRONMENT,
+            "nosuchelement, x264nonsense; check the names with gst-ins",
+        ),
+        ("videotestsrc ! (", ExitCode.USAGE, "is not a GStreamer pipeline"),
+        ("", ExitCode.USAGE, "is not a GStreamer pipeline"),
+        ("videotestsrc nosuch=1", ExitCode.USAGE, 'no property "nosuch"'),
+        ("audiotestsrc", ExitCode.USAGE, "formats of two neighbours"),
+        ("videotestsrc ! fakesink", ExitCode.USAGE, "ends before its sink"),
+        ("filesrc location=/none ! decodebin", ExitCode.SOURCE, 'No such file "/none"'),
+        ("v4l2src device=/dev/video77", ExitCode.SOURCE, "No such file"),
+        ("rtspsrc location=rtsp://me:secret@127.0.0.1:1/x ! decodebin", ExitCode.SOURCE, "rtsp://127.0.0.1:1/x"),
+        ("videotestsrc num-buffers=0", ExitCode.SOURCE, "ended without a picture"),
+        (
+            "fakesrc is-live=true ! typefind force-caps=audio/x-raw ! capsfilter name=c ! decodebin",
+            ExitCode.SOURCE,
+            "broke after 0 frames",
+        ),
+    ],
+)
+def test_pipelines_that_do_not_work(description: str, code: ExitCode, words: str) -> None:
+    with pytest.raises(Failure) as caught:
+        opened(f"gst://{description}")
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.code == code
+
+
+def test_formats_that_turn_out_not_to_fit() -> None:
+    """At the second buffer the size changes, and something asks for the old one."""
+    parts = [f"videotestsrc num-buffers=3 ! video/x-raw,width={width},height=36 ! c." for width in (64, 99)]
+    with pytest.raises(Failure, match="put videoconvert or videoscale between") as caught:
+        list(frames_of(opened(f"gst://concat name=c {' '.join(parts)} c. ! identity ! video/x-raw,width=64")))
+    assert caught.value.code == ExitCode.SOURCE
+
+
+def test_an_error_comes_after_the_pictures_before_it() -> None:
+    source = opened("gst://videotestsrc num-buffers=50 ! video/x-raw,width=96,height=50 ! identity error-after=11")
+    seen: list[Frame] = []
+    with pytest.raises(Failure, match=r"broke after \d+ frames: Failed after iterations") as caught:
+        seen.extend(frame for frame in iter(lambda: source.read(Stop()), None))
+    source.close()
+    assert len(seen) == 10
+    assert caught.value.code == ExitCode.SOURCE
+
+
+@pytest.mark.parametrize("live", ["true", "false"])
+def test_a_silent_pipeline_is_given_up(live: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(Failure, match=r"gave no picture for 0.5 s") as caught:
+        opened(f"gst://videotestsrc is-live={live} ! valve drop=true", 0.5)
+    assert time.monotonic() - began < 4
+    assert caught.value.code == ExitCode.SOURCE
+
+
+def test_a_pipeline_that_falls_silent_is_given_up() -> None:
+    source = opened("gst://videotestsrc is-live=true ! identity name=x drop-probability=0 ! identity sleep-time=0", 0.5)
+    assert isinstance(source, GstSource)
+    assert source.read(Stop()) is not None
+    source._pipeline.get_by_name("x").set_property("drop-probability", 1.0)
+    began = time.monotonic()
+    with pytest.raises(Failure, match=r"gave no picture for 0.5 s, after \d+ frames"):
+        list(iter(lambda: source.read(Stop()), None))
+    assert time.monotonic() - began < 4
+    source.close()
+
+
+def test_a_stop_ends_the_wait() -> None:
+    source = opened("gst://videotestsrc is-live=true ! video/x-raw,framerate=1/20", 30)
+    assert source.read(Stop()) is not None
+    stop, began = Stop(), time.monotonic()
+    threading.Timer(0.1, stop.set).start()
+    assert source.read(stop) is None
+    assert time.monotonic() - began < 2
+    source.close()
+
+
+def test_pipelines_are_stopped_and_leave_nothing() -> None:
+    threads, descriptors = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    tasks = len(list(Path("/proc/self/task").iterdir()))
+    for _ in range(5):
+        source = opened(LIVE)
+        assert source.read(Stop()) is not None
+        source.close()
+        source.close()
+        with pytest.raises(Failure):
+            opened("gst://videotestsrc is-live=true ! identity error-after=1")
+    assert threading.active_count() == threads
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors + 2
+    until = time.monotonic() + 5  # GStreamer keeps a streaming thread for the next pipeline, for a while
+    while len(list(Path("/proc/self/task").iterdir())) > tasks + 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(list(Path("/proc/self/task").iterdir())) <= tasks + 2
+
+
+def test_a_pipeline_that_does_not_stop_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gst_source, "END_PATIENCE_S", 0.1)
+    source = opened(LIVE)
+    assert isinstance(source, GstSource)
+    whole, release = source._pipeline, threading.Event()
+
+    class Hanging:
+        def set_state(self, state: object) -> None:
+            release.wait(5)
+
+    source._pipeline = Hanging()
+    began = time.monotonic()
+    source.close()
+    assert time.monotonic() - began < 2
+    assert any("left behind" in note for note in source.notes)
+    release.set()
+    whole.set_state(GST.State.NULL)
+
+
+def test_a_run_from_a_pipeline(run: Run, tmp_path: Path) -> None:
+    code, text = run(LIVE, tmp_path / "out.mkv", "--frames", 20)
+    assert code == 0
+    assert (tmp_path / "out.mkv").exists()
+    assert "capture to our memory" in text
+    assert "arrival-stamped" not in text
+
+
+def test_the_pipeline_of_a_csi_camera() -> None:
+    options = SourceOptions(720, 1280, Fraction("59.94"))
+    assert csi_pipeline(1, options) == (
+        "nvarguscamerasrc sensor-id=1 ! "
+        "video/x-raw(memory:NVMM),width=1280,height=720,framerate=2997/50,format=NV12 ! "
+        "nvvidconv ! video/x-raw,format=BGRx"
+    )
+    assert csi_pipeline(0, SourceOptions()) == (
+        "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM),format=NV12 ! nvvidconv ! video/x-raw,format=BGRx"
+    )
+    assert SINK.startswith("appsink ")
+    assert all(word in SINK for word in ("max-buffers=1", "drop=true", "sync=false"))
+
+
+@pytest.mark.skipif(GST.ElementFactory.find("nvarguscamerasrc") is not None, reason="this is a Jetson")
+def test_without_the_cameras_of_a_jetson(run: Run) -> None:
+    code, text = run("csi://0")
+    assert code == ExitCode.ENVIRONMENT
+    assert "nvarguscamerasrc" in text
+    assert "nvidia-l4t-gstreamer" in text
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "words"),
+    [
+        ("videotestsrc num-buffers=0 ! video/x-raw,format=BGRx", "csi://0 gave no picture"),
+        ("videotestsrc is-live=true ! valve drop=true ! video/x-raw,format=BGRx", "csi://0 gave no picture for 0.3 s"),
+        (
+            "videotestsrc is-live=true ! identity error-after=1 ! video/x-raw,format=BGRx",
+            "csi://0 broke after 0 frames",
+        ),
+    ],
+    ids=["it ends", "it is silent", "it fails"],
+)
+@pytest.mark.parametrize("daemon", [True, False])
+def test_a_csi_camera_that_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pipeline: str, words: str, daemon: bool
+) -> None:
+    """Its element prints why it fails and tells its pipeline little: it ends, says nothing, or says TIMEOUT."""
+    socket = tmp_path / "argus_socket"
+    if daemon:
+        socket.touch()
+    monkeypatch.setattr("runtime.sources.gst_errors.ARGUS_SOCKET", str(socket))
+    monkeypatch.setattr(gst_source, "csi_pipeline", lambda number, options: pipeline)
+    with pytest.raises(Failure, match=words) as caught:
+        opened("csi://0", 0.3)
+    assert caught.value.code == ExitCode.SOURCE
+    assert "sudo systemctl restart nvargus-daemon" in str(caught.value)
+    assert ("ribbon cable" in str(caught.value)) == daemon
+    assert ("-v /tmp/argus_socket:/tmp/argus_socket" in str(caught.value)) != daemon
+
+
+@pytest.mark.parametrize("uri", ["csi://", "csi://x", "csi:///dev/video0", "csi://-1"])
+def test_other_csi_cameras_are_refused(uri: str) -> None:
+    with pytest.raises(Failure, match="expected csi://N") as caught:
+        open_source(uri)
+    assert caught.value.code == ExitCode.USAGE
+
+
+def test_frames_are_in_order() -> None:
+    source = opened(LIVE)
+    frames = [source.read(Stop()) for _ in range(10)]
+    source.close()
+    assert all(late and early and late.captured_ns > early.captured_ns for early, late in pairwise(frames))
