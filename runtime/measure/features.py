@@ -124,7 +124,9 @@ def _with_page(session: Session, frames: list[Frame], count: int, stop: Stop, se
 @contextmanager
 def _viewer(port: int, seen: list[int]) -> Iterator[None]:
     """Reads the stream of a page until that closes; `seen` is given the bytes it got."""
-    viewer = subprocess.Popen([sys.executable, "-I", "-c", VIEWER, str(port)], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-I", "-c", VIEWER, str(port)]
+    # In a session of its own: a Ctrl-C is ours to answer, and the viewer is ended below.
+    viewer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert viewer.stdout is not None
         if viewer.stdout.readline().strip() != "connected":

@@ -33,5 +33,6 @@ def start_ups(repeats: int) -> dict[str, float]:
 
 def _start(command: list[str]) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+    # Not in our session: a Ctrl-C is ours to answer.
+    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL, start_new_session=True)
     return time.perf_counter() - start

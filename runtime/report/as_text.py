@@ -157,8 +157,8 @@ def _overhead(report: Report) -> Iterator[str]:
             yield f"{number:>8}{row[0]:>14.2f}{row[1]:>14.2f}{row[2]:>10.3f}"
         low, high = min(speed["ratio"]), max(speed["ratio"])
         yield (
-            f"pipeline / bare loop: median {speed['ratio_median']:.3f}, from {low:.3f} to {high:.3f}; the fastest repeats "
-            f"{speed['ratio_of_fastest']:.3f}"
+            f"pipeline / bare loop: median {speed['ratio_median']:.3f}, from {low:.3f} to {high:.3f}; "
+            f"the fastest repeats {speed['ratio_of_fastest']:.3f}"
         )
         yield (
             f"processor time a frame, all threads: bare loop {speed['bare_cpu_ms']:.2f} ms, "

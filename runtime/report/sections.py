@@ -52,8 +52,8 @@ def overhead_section(report: Report) -> Iterator[Element]:
         yield table(["repeat", "bare loop, frames/s", "pipeline, frames/s", "ratio"], rows, (1, 2, 3))
         text = (
             f"Pipeline / bare loop around the network: median {speed['ratio_median']:.3f}, the fastest repeats "
-            f"{speed['ratio_of_fastest']:.3f}; processor time a frame, all threads: {speed['bare_cpu_ms']:.2f} ms bare, "
-            f"{speed['pipeline_cpu_ms']:.2f} ms in the pipeline."
+            f"{speed['ratio_of_fastest']:.3f}. Processor time a frame, all threads: {speed['bare_cpu_ms']:.2f} ms, in "
+            f"the pipeline {speed['pipeline_cpu_ms']:.2f} ms."
         )
         yield tag("p", text)
     if report.get("features"):

@@ -246,6 +246,14 @@ def test_a_full_disk_does_not_take_the_report_with_it(profile: Profile) -> None:
     assert json.loads(out)["schema"] == "edgedeblur.profile/2"
 
 
+def test_a_camera_is_opened_again_for_what_needs_its_frames_back_to_back(profile: Profile) -> None:
+    code, out, _ = profile("test://64x48@200", *QUICK, "--overhead", "--memory-frames", "50", "--json")
+    report = json.loads(out)
+    assert (code, report["mode"], report["memory"]["frames"]) == (0, "paced", 50)
+    assert len(report["speed"]["ratio"]) == 3
+    assert report["psnr"]["frames"] > 0
+
+
 def test_features_are_measured_beside_the_bare_loop(profile: Profile) -> None:
     code, out, _ = profile("test://64x48", *QUICK, "--overhead", "--json")
     features: dict[str, Any] = json.loads(out)["features"]

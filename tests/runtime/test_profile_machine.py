@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from itertools import count
 from pathlib import Path
@@ -10,10 +12,14 @@ from typing import Any
 import pytest
 
 from runtime.frame import now_ns
+from runtime.measure.header import UNKNOWN, header_of
 from runtime.measure.machine import machine_facts, versions
 from runtime.measure.meter import Meter, Sample
 from runtime.measure.neighbours import ProcessorTime, processor_time
 from runtime.measure.process import descriptors, resident_bytes, threads
+from runtime.sessions.engine_file import SCHEMA
+from runtime.sources.replay_source import ReplaySource
+from tests.runtime.fakes import SlowSession
 from tests.runtime.test_telemetry import machine
 
 JETSON = {
@@ -69,6 +75,36 @@ def test_versions_are_those_that_are_installed() -> None:
     found = versions()
     assert {"numpy", "av", "onnxruntime"} <= set(found)
     assert not any("libs" in name or "bindings" in name for name in found)
+
+
+class EngineSession(SlowSession):
+    """Tells of itself what an engine's session does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path, self.how = path, "frames copied beside the computing, CUDA graph"
+
+
+def test_a_header_says_which_engine_it_was(tmp_path: Path) -> None:
+    engine = tmp_path / "edge-n.engine"
+    engine.write_bytes(b"ftrt plan")
+    sidecar = {"schema": SCHEMA, "key": "abcd1234", "build": {"seconds": 61.5}, "model": {"preset": "edge-n"}}
+    engine.with_suffix(".json").write_text(json.dumps(sidecar | {"key_parts": {"precision": "int8"}}))
+    header = header_of(EngineSession(engine), ReplaySource([]), "no frame is lost")
+    assert (header["model_file"], header["engine_key"], header["engine_build_s"]) == ("edge-n.engine", "abcd1234", 61.5)
+    assert (header["preset"], header["precision"]) == ("edge-n", "int8")
+    assert header["copies"].endswith("CUDA graph")
+    assert header["model_sha256"] == hashlib.sha256(b"ftrt plan").hexdigest()
+    engine.with_suffix(".json").write_text("damaged")
+    header = header_of(EngineSession(engine), ReplaySource([]), "no frame is lost")
+    assert header["engine_key"] is None
+    assert "sidecar" in header["unreadable"]["engine_key"]
+
+
+def test_a_header_without_a_word_of_the_model_says_so() -> None:
+    header = header_of(SlowSession(), ReplaySource([]), "no frame is lost")
+    assert header["model_file"] is None
+    assert set(UNKNOWN) - {"engine_build_s"} <= set(header["unreadable"])
 
 
 def test_neighbours_are_what_the_processor_did_that_was_not_ours() -> None:
