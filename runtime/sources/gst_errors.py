@@ -58,9 +58,9 @@ def broke(name: str, frames: int, camera: bool, error: Any, details: str) -> Fai
 
 
 def silent(name: str, frames: int, camera: bool, timeout_s: float) -> Failure:
-    """A pipeline that gives no picture for too long."""
+    """A pipeline that gives no picture, or damaged ones only, for too long."""
     advice = argus_advice() if camera else "; check its source, and that no element holds pictures back"
-    return Failure(f"{name} gave no picture for {timeout_s:g} s, after {frames} frames{advice}", ExitCode.SOURCE)
+    return Failure(f"{name} gave no whole picture for {timeout_s:g} s, after {frames} frames{advice}", ExitCode.SOURCE)
 
 
 def argus_advice() -> str:

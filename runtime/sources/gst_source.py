@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from runtime.frame import Frame, now_ns, size_text
+from runtime.frame import Frame, Image, now_ns, size_text
 from runtime.gst_import import import_gst
 from runtime.sources import gst_errors
 from runtime.sources.address import without_credentials
@@ -67,16 +67,31 @@ class GstSource:
 
         Raises: Failure (SOURCE) when the pipeline fails or gives nothing for too long.
         """
-        sample = self._pull(stop) if self._first is None else self._take_first()
-        while sample is not None and sample.get_buffer().has_flags(self._gst.BufferFlags.CORRUPTED):
+        until_ns = now_ns() + int(self._timeout_s * 1e9)
+        while now_ns() < until_ns:
+            sample = self._pull(stop) if self._first is None else self._take_first()
+            if sample is None or stop.is_set():
+                return None
+            arrival_ns = now_ns()
+            if (image := self._image(sample)) is not None:
+                return self._frame(image, sample, arrival_ns)
             self.corrupt += 1
-            sample = self._pull(stop)
-        if sample is None or stop.is_set():
+        raise gst_errors.silent(self._name, self._index, self._is_argus, self._timeout_s)
+
+    def _image(self, sample: Any) -> Image | None:
+        """The picture of a sample; None where its source says that it is damaged, or it is not all there."""
+        if sample.get_buffer().has_flags(self._gst.BufferFlags.CORRUPTED):
             return None
-        captured_ns, stamped = self._captured(sample, now_ns())
+        try:
+            return image_of(sample, self._gst, self._video)
+        except ValueError:
+            return None
+
+    def _frame(self, image: Image, sample: Any, arrival_ns: int) -> Frame:
+        captured_ns, stamped = self._captured(sample, arrival_ns)
         pts = sample.get_buffer().pts
         time = Fraction(pts, 10**9) if not self.live and pts != self._gst.CLOCK_TIME_NONE else None
-        frame = Frame(image_of(sample, self._gst, self._video), self._index, captured_ns, stamped, time)
+        frame = Frame(image, self._index, captured_ns, stamped, time)
         self._index += 1
         return frame
 
