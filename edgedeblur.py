@@ -30,6 +30,7 @@ VERBS = {
     "compare": ("runtime.compare_command", "say what differs between two profiles, and whether beyond their spread"),
     "batch": ("runtime.batch_command", "deblur many files, here or on a Ray cluster; finished ones are skipped"),
     "triton": ("runtime.triton_command", "write a model for NVIDIA's Triton server, which serves many cameras"),
+    "doctor": ("runtime.doctor_command", "what this machine has and lacks, and how to put it right"),
 }
 
 

@@ -1,0 +1,1 @@
+"""Doctor: what this machine has, what it lacks, and the command that puts it right."""
