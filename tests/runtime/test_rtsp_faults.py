@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgedeblur import ExitCode, Failure
 from runtime.sources.address import without_credentials
@@ -155,6 +157,11 @@ def test_no_message_tells_a_password(run: Run, uri: str) -> None:
 )
 def test_what_is_shown_of_an_address(uri: str, shown: str) -> None:
     assert without_credentials(uri) == shown
+
+
+@given(st.sampled_from(["rtsp", "RTSPS", "Http", "rstp", "x-y.z"]), st.text(min_size=1), st.text(min_size=1))
+def test_whatever_the_password_is_it_is_not_shown(scheme: str, user: str, password: str) -> None:
+    assert without_credentials(f"{scheme}://{user}:{password}@host:554/a") == f"{scheme}://host:554/a"
 
 
 @pytest.mark.parametrize(
