@@ -22,7 +22,6 @@ from runtime.page.viewer import Viewing
 from runtime.stop import Stop
 
 MOST_VIEWERS = 32
-SNAPSHOT_QUALITY = 95
 SNAPSHOT_NS = 3_000_000_000  # a camera at rest gives its next frame within that time
 WIDTHS, QUALITIES = (16, 4096), (1, 100)
 ROUNDING = 16, 5  # of asked widths and qualities, so that viewers that want nearly the same share it
@@ -49,7 +48,9 @@ class Answers:
             "/stream.mjpg": self._stream,
             "/snapshot.jpg": self._snapshot,
             "/stats.json": lambda request: as_json(self._reports.stats()),
-            "/metrics": lambda request: Response(200, metrics_text(self._reports.stats()).encode(), METRICS),
+            "/metrics": lambda request: Response(
+                200, metrics_text(self._reports.stats()).encode(errors="replace"), METRICS
+            ),
             "/health": self._health,
             "/controls": self._controls,
         }
@@ -106,7 +107,7 @@ class Answers:
 
     def _snapshot(self, request: Request) -> Response:
         channel = self._channel(request.query.get("stream"))
-        form = Form(_view(request, "output"), None, _whole(request, "quality", SNAPSHOT_QUALITY, QUALITIES))
+        form = Form(_view(request, "output"), None)
         with channel.watched():
             deadline_ns = now_ns() + SNAPSHOT_NS
             picture = None

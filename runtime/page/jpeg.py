@@ -1,4 +1,4 @@
-"""JPEG: pictures, or two side by side, as browsers read them. PyAV encodes: it is there, and lets other threads run."""
+"""JPEG: small pictures, or two side by side, for viewers. PyAV encodes: it is there, and lets other threads run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from runtime.frame import Image
 
+FORMAT = "yuvj420p"
 BLOCK = 16  # pixels: halves that end with a block do not bleed into each other
 WORST, BEST = 31, 2  # of the encoder's quantiser, the wrong way round
 
@@ -17,22 +18,20 @@ WORST, BEST = 31, 2  # of the encoder's quantiser, the wrong way round
 class JpegEncoder:
     """Encodes pictures of one size, `parts` of them side by side, no wider than asked for."""
 
-    def __init__(self, size: tuple[int, int], parts: int, width: int | None, quality: int) -> None:
-        """size: (height, width) of each part. width: of all parts together, pixels; None keeps every pixel and the
-        full resolution of the colours. quality: 1 to 100."""
+    def __init__(self, size: tuple[int, int], parts: int, width: int, quality: int) -> None:
+        """size: (height, width) of each part. width: of all parts together, pixels. quality: 1 to 100."""
         import av
         from av.video.reformatter import VideoReformatter
 
         self.size = size
-        self._part = size if width is None else _part_size(size, parts, width)
-        self._format = "yuvj444p" if width is None else "yuvj420p"
+        self._part = _part_size(size, parts, width)
         self._scaler = VideoReformatter()
         # Several threads for one small picture cost more processor time than one. Before 17 there is only one.
         self._one_thread = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
         self._frame = av.VideoFrame
         self._codec: Any = av.CodecContext.create("mjpeg", "w")
         self._codec.height, self._codec.width = self._part[0], self._part[1] * parts
-        self._codec.pix_fmt = self._format
+        self._codec.pix_fmt = FORMAT
         self._codec.time_base = Fraction(1, 1000)
         self._codec.thread_count = 1  # more would keep pictures back
         quantiser = str(WORST - round((quality - 1) / 99 * (WORST - BEST)))
@@ -50,11 +49,11 @@ class JpegEncoder:
     def _converted(self, image: Image) -> Any:
         frame = self._frame.from_numpy_buffer(np.ascontiguousarray(image), "bgr24")
         height, width = self._part
-        return self._scaler.reformat(frame, width, height, self._format, interpolation="AREA", **self._one_thread)
+        return self._scaler.reformat(frame, width, height, FORMAT, interpolation="AREA", **self._one_thread)
 
     def _joined(self, parts: list[Any]) -> Any:
         """Planes are copied once they are small, which is cheaper than joining the pictures before."""
-        whole = self._frame(self._codec.width, self._codec.height, self._format)
+        whole = self._frame(self._codec.width, self._codec.height, FORMAT)
         for index in range(3):
             pixels = np.hstack([_pixels(part.planes[index]) for part in parts])
             _pixels(whole.planes[index])[:] = pixels

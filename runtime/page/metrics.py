@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from collections.abc import Iterator, Mapping
@@ -148,7 +149,9 @@ def _process_families() -> list[Family]:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if isinstance(value, int) else repr(float(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    return str(int(value)) if isinstance(value, int) else repr(value)
 
 
 def _escaped(text: str, quote: bool = False) -> str:

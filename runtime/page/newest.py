@@ -12,7 +12,8 @@ from runtime.measure.timing import Delivery
 from runtime.stop import POLL_S
 
 MOST_FPS = 15  # pictures a second for viewers
-SHARE = 0.1  # of this machine's processors, that encoding for viewers may take
+SHARE = 0.025  # of this machine's processors, that encoding for viewers may take
+LONGEST_NS = 2_000_000_000  # between two offers, however dear they are
 
 
 class Newest:
@@ -70,7 +71,8 @@ class Newest:
 
     def spent(self, seconds: float) -> None:
         """Told what the pictures of one offer cost; dear ones are offered less often."""
-        self._period_ns = max(10**9 // MOST_FPS, int(seconds / (SHARE * self._processors) * 1e9))
+        dear_ns = int(seconds / (SHARE * self._processors) * 1e9)
+        self._period_ns = max(10**9 // MOST_FPS, min(LONGEST_NS, dear_ns))
 
     def _let_go(self) -> None:
         self._offer = (self._offer[0], None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from runtime.page.newest import MOST_FPS
 from runtime.page.pictures import Form
 
-FULL_WIDTH, FULL_QUALITY = 1280, 90
+FULL_WIDTH, FULL_QUALITY = 960, 90
 BUSY, IDLE = 0.6, 0.2  # share of the time between two pictures that sending one takes
 TRY_S, MOST_TRY_S = 4.0, 64.0  # how long a link is idle before more is tried; doubled when that was too much
 SMOOTH = 0.3  # weight of the last picture
@@ -23,15 +23,16 @@ class Level:
     every: int  # of how many offered frames one is sent
 
 
-# For 640x360, two halves of one picture: 700 KB/s at the top, 5 KB/s at the bottom.
+# For two halves of one 16:9 picture: 500 to 600 KB/s at the top, 3 KB/s at the bottom.
 LADDER = (
     Level(FULL_WIDTH, FULL_QUALITY, 1),
-    Level(960, 85, 1),
+    Level(960, 80, 1),
     Level(960, 75, 2),
-    Level(640, 70, 2),
-    Level(640, 60, 4),
-    Level(480, 50, 6),
-    Level(480, 30, 9),
+    Level(640, 75, 2),
+    Level(640, 60, 3),
+    Level(480, 60, 4),
+    Level(480, 45, 6),
+    Level(320, 40, 8),
     Level(320, 20, 12),
 )
 

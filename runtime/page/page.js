@@ -290,7 +290,8 @@ function take(report) {
   stats = streams.find((stream) => stream.name === name) ?? streams[0] ?? null;
   for (const stream of streams) remember(stream);
   if (stats) {
-    if (stats.name !== name) name = stats.name;
+    name = stats.name;
+    $("snapshot").href = snapshotAddress();
     showStreams(streams);
     showNumbers();
     showControls();

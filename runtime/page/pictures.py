@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from runtime.frame import How, Image
 from runtime.measure.timing import Delivery
 from runtime.page.jpeg import JpegEncoder
 from runtime.page.newest import Newest
+from runtime.sinks.image_sink import encode_image
 from runtime.views import blend
 
 VIEWS = ("pair", "output", "input")  # pair: the input left, the output right, of one frame
@@ -22,8 +25,8 @@ class Form:
     """How a viewer wants to see the stream."""
 
     view: str  # one of VIEWS
-    width: int | None  # of the whole picture at most, pixels; None: every pixel there is
-    quality: int  # 1 to 100
+    width: int | None  # of the whole picture at most, pixels; None: every pixel there is, as good as it gets
+    quality: int = 100  # 1 to 100
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,20 @@ class Pictures:
     def _encode(self, form: Form, number: int, item: Delivery) -> Picture:
         start_s = time.thread_time()
         images = _images(form.view, item, self._strength())
-        encoder = self._encoders.get(form)
-        if encoder is None or encoder.size != item.frame.size:
-            self._forget_unused(number)
-            encoder = self._encoders[form] = JpegEncoder(item.frame.size, len(images), form.width, form.quality)
-        jpeg = encoder.encode(images)
+        if form.width is None:
+            jpeg = encode_image(images[0] if len(images) == 1 else np.hstack(images), ".jpg")
+        else:
+            jpeg = self._encoder(form, form.width, item.frame.size, number).encode(images)
         self._count(number, time.thread_time() - start_s)
         return Picture(jpeg, number, item.frame.index, item.frame.captured_ns, item.how)
+
+    def _encoder(self, form: Form, width: int, size: tuple[int, int], number: int) -> JpegEncoder:
+        """Kept from picture to picture. size: (height, width) of the frames."""
+        encoder = self._encoders.get(form)
+        if encoder is None or encoder.size != size:
+            self._forget_unused(number)
+            encoder = self._encoders[form] = JpegEncoder(size, 2 if form.view == "pair" else 1, width, form.quality)
+        return encoder
 
     def _count(self, number: int, seconds: float) -> None:
         self.encoded += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import socket
 import threading
 import time
@@ -38,6 +40,8 @@ class Camera:
         self.notes: list[str] = []
         self._scene, self._status = scene, status
         self._gone = False
+        self.index = 0  # of the frame that was read last
+        self.cut: tuple[int, int] | None = None  # (height, width) that its driver has changed to
         status.change("live")
 
     def describe(self) -> str:
@@ -46,7 +50,11 @@ class Camera:
     def read(self, stop: Stop) -> Frame | None:
         while (frame := self._scene.read(stop)) is not None and self._gone:
             pass
-        return frame
+        self.index = frame.index if frame else self.index
+        if frame is None or self.cut is None:
+            return frame
+        image = frame.image[: self.cut[0], : self.cut[1]].copy()
+        return Frame(image, frame.index, frame.captured_ns, frame.sensor_stamped, frame.time)
 
     def close(self) -> None:
         self._scene.close()
@@ -61,12 +69,18 @@ class Camera:
         self._gone = False
 
 
+@functools.cache
+def rendered(scene: str) -> SceneSource:
+    """To be copied, not read: rendering takes longer than most tests."""
+    return open_scene(scene)
+
+
 class Running:
     """One stream at work in threads of its own."""
 
     def __init__(self, page: Page, model: Path, name: str, scene: str, views: Sequence[str] = VIEWS) -> None:
         self.status, self.controls, self.timing = Status(), Controls(), Timing(now_ns())
-        self.camera = Camera(open_scene(scene), self.status)
+        self.camera = Camera(copy.copy(rendered(scene)), self.status)
         session = OnnxSession(model, 1)
         self.watchers: list[Callable[[Delivery], None]] = []
         options = PipelineOptions(True, watchers=self.watchers, controls=self.controls)
@@ -132,6 +146,7 @@ class Served:
         return split(self.ask("\r\n".join(lines)))
 
     def close(self) -> None:
+        """May be called again."""
         for running in self.running.values():
             running.stop()
         start_s = time.monotonic()
