@@ -48,7 +48,7 @@ class NetworkSource:
         self.frame_rate: Fraction | None = rate if rate and 0 < rate <= FASTEST else None
         self._timeout_s = timeout_s
         self._packets: Generator[Any] = container.demux()  # type: ignore[assignment]  # it can be closed
-        self._ready: deque[av.VideoFrame] = deque()
+        self._ready: deque[tuple[av.VideoFrame, int]] = deque()  # whole pictures, each with its arrival
         self._damage = Damage()
         self._in_segments = container.format.name == "hls"
         # Pictures that came while FFmpeg looked at what the stream is, and until the first is asked for, are old by
@@ -70,20 +70,22 @@ class NetworkSource:
         until_ns, packets = now_ns() + int(self._timeout_s * 1e9), 0
         while not stop.is_set():
             if self._ready:
-                return self._frame(self._ready.popleft(), stop)
+                return self._frame(*self._ready.popleft(), stop)
             if now_ns() > until_ns:
                 raise self._broke(f"{packets} packets came in {self._timeout_s:g} s, and no whole picture", KEY_FRAMES)
             packet = self._next_packet(stop)
             if packet is None:
                 return None
             packets += 1
-            self._take(packet)
+            self._take(packet, now_ns())
         return None
 
-    def _frame(self, picture: av.VideoFrame, stop: Stop) -> Frame | None:
-        if self._in_segments and stop.wait_until(self._due_ns(picture)):
-            return None
-        frame = Frame(bgr_of(picture), self._index, now_ns())
+    def _frame(self, picture: av.VideoFrame, arrived_ns: int, stop: Stop) -> Frame | None:
+        if self._in_segments:
+            arrived_ns = self._due_ns(picture)
+            if stop.wait_until(arrived_ns):
+                return None
+        frame = Frame(bgr_of(picture), self._index, arrived_ns)
         self._index += 1
         return frame
 
@@ -120,7 +122,7 @@ class NetworkSource:
             self._caught_up_ns = 0
         return packet
 
-    def _take(self, packet: Any) -> None:
+    def _take(self, packet: Any, arrived_ns: int) -> None:
         """Decode a packet and keep what is whole of it."""
         import av
 
@@ -138,7 +140,7 @@ class NetworkSource:
             if not self._damage.spares(picture):
                 self._count_damaged()
             elif now_ns() >= (self._caught_up_ns or 0):
-                self._ready.append(picture)
+                self._ready.append((picture, arrived_ns))
 
     def _count_damaged(self) -> None:
         """What comes before the first whole picture is none: a stream is joined between two of them."""

@@ -53,7 +53,8 @@ class ScreenSource:
                 "server still running?",
                 ExitCode.SOURCE,
             ) from None
-        frame = Frame(bgr_of(picture), self._index, now_ns())
+        grabbed_ns = now_ns()
+        frame = Frame(bgr_of(picture), self._index, grabbed_ns)
         self._index += 1
         return frame
 
