@@ -24,6 +24,7 @@ from calibration.toolkit_figures import HEADS, SET_HEADS, figures, one_line
 from edgedeblur import ExitCode, Failure
 from export.passes.model_file import load_model, model_bytes, read_model_bytes, smallest_size
 from runtime.frame import Image
+from runtime.sources.address import without_credentials
 from runtime.sources.source import frames_of, open_source
 
 MOST_PAIRS = 500  # of a set
@@ -95,7 +96,10 @@ def frames_of_one_size(uri: str) -> list[Image]:
     frames = [frame.image for frame in frames_of(open_source(uri))]
     sizes = sorted({frame.shape[:2] for frame in frames})
     if len(sizes) != 1:
-        raise Failure(f"{uri} has frames of {len(sizes)} sizes, expected 1: crop them to one size", ExitCode.SOURCE)
+        raise Failure(
+            f"{without_credentials(uri)} has frames of {len(sizes)} sizes, expected 1: crop them to one size",
+            ExitCode.SOURCE,
+        )
     return frames
 
 

@@ -13,6 +13,7 @@ from edgedeblur import ExitCode, Failure
 SYSTEM_PACKAGES = "/usr/lib/python3/dist-packages"  # where Debian, Ubuntu and JetPack keep gi
 PACKAGES = {
     "Gst": "python3-gi gir1.2-gstreamer-1.0 gstreamer1.0-plugins-good",
+    "GstVideo": "python3-gi gir1.2-gst-plugins-base-1.0 gstreamer1.0-plugins-good",
     "GstRtspServer": "python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly",
 }
 _importing = threading.Lock()

@@ -9,6 +9,7 @@ from fractions import Fraction
 from edgedeblur import ExitCode, Failure
 from runtime.sessions.engine_rebuild import REBUILD
 from runtime.sessions.models import ModelOptions
+from runtime.sources.address import without_credentials
 from runtime.sources.source import SourceOptions, frames_of, open_source
 
 MOST_THREADS = 1024
@@ -79,7 +80,7 @@ def first_size(uri: str, options: SourceOptions) -> tuple[int, int]:
     """(height, width) of the first frame of a source, which is opened for it and closed. Raises: as the source does."""
     for frame in frames_of(open_source(uri, options)):
         return frame.size
-    raise Failure(f"'{uri}' gives no frame", ExitCode.SOURCE)
+    raise Failure(f"'{without_credentials(uri)}' gives no frame", ExitCode.SOURCE)
 
 
 def positive(text: str) -> int:
