@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from runtime.measure.comparison import CANNOT_TELL, FEWEST_REPEATS, WORSE, Compared, compare, differing_fields
-from runtime.measure.profile_report import SCHEMA
+from runtime.measure.profiles.comparison import CANNOT_TELL, FEWEST_REPEATS, WORSE, Compared, compare, differing_fields
+from runtime.measure.profiles.profile_report import SCHEMA
 from runtime.measure.summary import SCHEMA as RUN_SCHEMA
 
 COMPARE_SCHEMA = "edgedeblur.compare/1"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import now_ns
-from runtime.measure.profiling import HELD_FRAMES, ProfileOptions, ProfileResult, hold, profile
-from runtime.measure.soak import soak, soak_text
+from runtime.measure.profiles.profiling import HELD_FRAMES, ProfileOptions, ProfileResult, hold, profile
+from runtime.measure.profiles.soak import soak, soak_text
 from runtime.report.as_text import report_text
 from runtime.report.files import check_files, write_file, write_files
 from runtime.run_options import (

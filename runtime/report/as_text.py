@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runtime.measure.profile_report import DEFINITIONS
+from runtime.measure.profiles.profile_report import DEFINITIONS
 
 Report = Mapping[str, Any]
 INDENTED = ("capture", "queue", "inference", "handover")  # parts of the frame age, one after the other
@@ -168,7 +168,7 @@ def _overhead(report: Report) -> Iterator[str]:
 
 def _features(report: Report) -> Iterator[str]:
     if report.get("features"):
-        from runtime.measure.features import features_text
+        from runtime.measure.profiles.features import features_text
 
         yield ""
         yield from features_text(report["features"])

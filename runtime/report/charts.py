@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.measure.distribution import values_needed
+from runtime.measure.profiles.stamps import WARM_UP, Stamps
 from runtime.measure.series import nearest_rank
-from runtime.measure.stamps import WARM_UP, Stamps
 from runtime.report.axes import BOTTOM, RIGHT, TOP, Plot, box, boxes, line, words
 from runtime.report.markup import tag
 

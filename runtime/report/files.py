@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedeblur import Failure
-from runtime.measure.stamps import Stamps
+from runtime.measure.profiles.stamps import Stamps
 from runtime.report.times_file import SUFFIXES, times_bytes
 from runtime.sinks.output_path import cannot_write, check_output
 

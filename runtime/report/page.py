@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from runtime.measure.profile_report import ALSO_DEFINED, DEFINITIONS, POINTS_ARE
-from runtime.measure.stamps import Stamps
+from runtime.measure.profiles.profile_report import ALSO_DEFINED, DEFINITIONS, POINTS_ARE
+from runtime.measure.profiles.stamps import Stamps
 from runtime.report import charts, stacks
 from runtime.report.markup import html_text, tag
 from runtime.report.sections import header_section, headline, layers_section, machine_section, overhead_section

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from runtime.measure.profile_report import DEFINITIONS
+from runtime.measure.profiles.profile_report import DEFINITIONS
 from runtime.report.markup import Content, table, tag
 from runtime.report.tables import facts_table, figure, layers_table
 

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.measure.stamps import Stamps
+from runtime.measure.profiles.stamps import Stamps
 from runtime.report.axes import BOTTOM, LEFT, TOP, Plot, box, boxes, words
 from runtime.report.charts import HIGH, WIDE, Values, notable, seconds_of, warming
 

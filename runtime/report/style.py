@@ -68,7 +68,7 @@ svg text.limit { fill: var(--bad); stroke-dasharray: none; stroke: var(--ground)
 .bar { display: block; height: 12px; border-radius: 2px; background: var(--key); min-width: 1px;
   print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 td.bars { width: 40%; vertical-align: middle; }
-@media (max-width: 760px) { .pairs { grid-template-columns: 1fr; } .scroll > svg.chart { min-width: 640px; }
+@media screen and (max-width: 760px) { .pairs { grid-template-columns: 1fr; } .scroll > svg.chart { min-width: 640px; }
   td.bars { width: 25%; } }
 @media print { @page { margin: 14mm; } body { max-width: none; padding: 0; font-size: 10pt; }
   .scroll { overflow: visible; max-height: none; } table, th { font-size: 8.5pt; } th, td { padding-right: 8px; }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from runtime.measure.profile_report import DEFINITIONS
+from runtime.measure.profiles.profile_report import DEFINITIONS
 from runtime.report.markup import DASH, Content, table, tag
 
 PARTS = ("upload", "compute", "download")  # of the inference

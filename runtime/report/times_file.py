@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.measure.stamps import HOWS, WARM_UP, Stamps
+from runtime.measure.profiles.stamps import HOWS, WARM_UP, Stamps
 
 SUFFIXES = (".json", ".csv")
 

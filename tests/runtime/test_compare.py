@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedeblur import ExitCode, main
-from runtime.measure.comparison import chance_of, compare, differing_fields
-from runtime.measure.profile_report import SCHEMA
+from runtime.measure.profiles.comparison import chance_of, compare, differing_fields
+from runtime.measure.profiles.profile_report import SCHEMA
 
 GROUPS = st.lists(st.integers(-1000, 1000), min_size=1, max_size=3)
 HEADER = {

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime.measure.blocks import Block, Counts, Recorder, Span, WarmUp
-from runtime.measure.profiling import ProfileOptions, spans_of
-from runtime.measure.stamps import WARM_UP
+from runtime.measure.profiles.blocks import Block, Counts, Recorder, Span, WarmUp
+from runtime.measure.profiles.profiling import ProfileOptions, spans_of
+from runtime.measure.profiles.stamps import WARM_UP
 from runtime.measure.timing import Delivery
 from tests.runtime.test_timing import delivery
 

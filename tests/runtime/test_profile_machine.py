@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from runtime.frame import now_ns
-from runtime.measure.header import UNKNOWN, header_of
 from runtime.measure.machine import machine_facts, versions
 from runtime.measure.meter import Meter, Sample
 from runtime.measure.neighbours import ProcessorTime, processor_time
 from runtime.measure.process import descriptors, resident_bytes, threads
+from runtime.measure.profiles.header import UNKNOWN, header_of
 from runtime.sessions.engine_file import SCHEMA
 from runtime.sources.replay_source import ReplaySource
 from tests.runtime.fakes import SlowSession

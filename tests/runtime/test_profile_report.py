@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.measure.blocks import Block, WarmUp
-from runtime.measure.cautions import cautions
 from runtime.measure.meter import Meter, Sample
-from runtime.measure.profile_report import DEFINITIONS, Wanted, profile_report
-from runtime.measure.recording import Recording
-from runtime.measure.stamps import Stamps
+from runtime.measure.profiles.blocks import Block, WarmUp
+from runtime.measure.profiles.cautions import cautions
+from runtime.measure.profiles.profile_report import DEFINITIONS, Wanted, profile_report
+from runtime.measure.profiles.recording import Recording
+from runtime.measure.profiles.stamps import Stamps
 from runtime.measure.timing import Timing
 from runtime.report.as_text import report_text
 from runtime.report.page import report_page

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.measure.distribution import TOO_SMALL, percentile, percentile_name, summary_of, values_needed
+from runtime.measure.profiles.stamps import HOWS, WARM_UP, StampBook, Stamps
 from runtime.measure.series import Series
-from runtime.measure.stamps import HOWS, WARM_UP, StampBook, Stamps
 from runtime.report.times_file import times_bytes
 from runtime.sessions.session import GpuTimes
 from tests.runtime.test_timing import delivery

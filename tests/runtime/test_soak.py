@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import runtime.measure.soak
+import runtime.measure.profiles.soak
 import runtime.profile_command
 from edgedeblur import ExitCode, main
 from runtime.frame import Frame, Image
-from runtime.measure.soak import TENTHS, judge, soak, soak_text
+from runtime.measure.profiles.soak import TENTHS, judge, soak, soak_text
 from runtime.stop import Stop
 from tests.runtime.fakes import SlowSession
 
@@ -92,7 +92,9 @@ def test_threads_that_stay_are_found() -> None:
 
 
 def test_frames_that_get_older_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.measure.soak, "MEASURED_S", 0.3)  # of the bare loop, in which it gets slower, too
+    monkeypatch.setattr(
+        runtime.measure.profiles.soak, "MEASURED_S", 0.3
+    )  # of the bare loop, in which it gets slower, too
     result = soaked(LeakingSession(lambda number: time.sleep(0.001 + 0.00005 * number)), 200)
     assert not passed(result)["frame age"]
 

@@ -16,7 +16,15 @@ from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns
 from runtime.live.status import Controls, Status
 from runtime.live.stream import Stream
-from runtime.measure.overhead import WARM_UP_S, Pace, Watch, bare_loop, in_turns, pipeline_pace, without_references
+from runtime.measure.profiles.overhead import (
+    WARM_UP_S,
+    Pace,
+    Watch,
+    bare_loop,
+    in_turns,
+    pipeline_pace,
+    without_references,
+)
 from runtime.measure.timing import Delivery, Timing
 from runtime.page.page import Page
 from runtime.page.page_options import LOOPBACK, PageOptions

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from runtime.frame import Frame, now_ns
-from runtime.measure.blocks import Block, Counts, Recorder, Span, WarmUp
 from runtime.measure.meter import Meter
-from runtime.measure.stamps import StampBook, Stamps
+from runtime.measure.profiles.blocks import Block, Counts, Recorder, Span, WarmUp
+from runtime.measure.profiles.stamps import StampBook, Stamps
 from runtime.measure.telemetry import read_telemetry
 from runtime.measure.timing import Delivery, Timing
 from runtime.pipeline import Pipeline, PipelineOptions

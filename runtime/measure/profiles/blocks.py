@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from runtime.frame import UNIQUE
-from runtime.measure.stamps import MOST_FRAMES, WARM_UP, StampBook
+from runtime.measure.profiles.stamps import MOST_FRAMES, WARM_UP, StampBook
 from runtime.measure.timing import WARM_UP_FRAMES, Delivery
 
 CLOCKS_EVERY_NS = 200_000_000

@@ -12,17 +12,17 @@ from typing import Any
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns, size_text
-from runtime.measure.accuracy import accuracy, find_pairs, pairs_of_frames, read_pairs
-from runtime.measure.blocks import Block, Span
-from runtime.measure.cautions import cautions
 from runtime.measure.distribution import PERCENTILES
-from runtime.measure.header import header_of
-from runtime.measure.overhead import speed_beside_bare_loop, without_references
-from runtime.measure.paced_replay import PacedReplay
 from runtime.measure.process import resident_bytes, start_ups
-from runtime.measure.profile_report import Report, Wanted, profile_report
-from runtime.measure.recording import Recording, record
-from runtime.measure.stamps import Stamps
+from runtime.measure.profiles.accuracy import accuracy, find_pairs, pairs_of_frames, read_pairs
+from runtime.measure.profiles.blocks import Block, Span
+from runtime.measure.profiles.cautions import cautions
+from runtime.measure.profiles.header import header_of
+from runtime.measure.profiles.overhead import speed_beside_bare_loop, without_references
+from runtime.measure.profiles.paced_replay import PacedReplay
+from runtime.measure.profiles.profile_report import Report, Wanted, profile_report
+from runtime.measure.profiles.recording import Recording, record
+from runtime.measure.profiles.stamps import Stamps
 from runtime.measure.timing import Timing
 from runtime.pipeline import Pipeline, PipelineOptions
 from runtime.sessions.session import Session, check_size
@@ -36,6 +36,7 @@ FRAMES, DURATION_S = 60, 7.0  # of a repeat; five of 7 s are 1050 frames of 30 a
 UNKNOWN_RATE = Fraction(30)
 START_UPS = 5  # starts of a new Python, of which the fastest counts
 GPU_STAGES = ("upload", "compute", "download")
+KNOWN = "the source, which knows its sharp originals"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,17 @@ class ProfileResult:
     error: BaseException | None
 
 
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What is measured, and how frames come."""
+
+    source: Source
+    mode: str
+    about: str  # the source that the user named
+    held: list[Frame]  # in memory; none where a camera gives them
+    pairs: list[tuple[Path, Path]]
+
+
 def profile(
     session: Session, model: str, load_s: float, options: ProfileOptions, stop: Stop, say: Callable[[str], None]
 ) -> ProfileResult:
@@ -73,43 +85,52 @@ def profile(
 
     Raises: Failure as the source does, and for pairs that are none; KeyboardInterrupt if `stop` came before a frame.
     """
-    pairs = find_pairs(options.pairs) if options.pairs else []
-    source = open_source(options.uri, options.source)
-    mode = options.mode or ("paced" if source.live else "saturated")
-    about, live = source.describe(), source.live
-    held: list[Frame] = []
-    if mode == "saturated" or not live:
-        held = hold(source, session, options.frames or HELD_FRAMES, stop)
-        source = _replayed(without_references(held), mode, source, options)
+    material = _material(session, options, stop)
+    source = material.source
     header = header_of(session, source, "newest frame wins" if source.live else "no frame is lost")
-    budget_ms = options.budget_ms
-    if budget_ms is None and mode == "paced" and source.frame_rate:
-        budget_ms = float(1000 / source.frame_rate)
-    spans = spans_of(mode, options)
-    recording = record(
-        source, session, spans, options.warm_up_ms, options.launched_ns, stop, _teller(say, options.repeats)
-    )
+    spans, tell = spans_of(material.mode, options), _teller(say, options.repeats)
+    recording = record(source, session, spans, options.warm_up_ms, options.launched_ns, stop, tell)
     _refuse_nothing(recording, options.uri, stop)
-    size = recording.pipeline.size
-    assert size is not None  # a frame was delivered
-    report: Report = {
-        **profile_report(recording, Wanted(mode, options.percentiles, budget_ms)),
-        "source": about,
-        "model": model,
-        "size": size_text(size),
-        "header": header | {"size": list(size), "shape": f"{size_text(size)}, uint8 BGR in and out"},
-        "notes": [*session.notes, *source.notes],
-    }
+    report = _report(recording, material, options)
+    report |= {"model": model, "header": header | report["header"], "notes": [*session.notes, *source.notes]}
     report["warm_up"]["load_s"] = load_s
-    report["gpu_ms"] = {name: report["ms"][name] for name in GPU_STAGES}
-    if not held:
-        measured = recording.pipeline.quality.summary()
-        report["psnr"] = measured and {**measured, "of": "the source, which knows its sharp originals"}
     if recording.error is None:
-        _measure_the_rest(session, held, pairs, mode, options, stop, report, say)
+        _measure_the_rest(session, material, options, stop, report, say)
     report["interrupted"] = stop.is_set()
     report["cautions"] = cautions(report)
     return ProfileResult(report, recording.stamps, recording.error)
+
+
+def _material(session: Session, options: ProfileOptions, stop: Stop) -> Material:
+    pairs = find_pairs(options.pairs) if options.pairs else []
+    source = open_source(options.uri, options.source)
+    mode = options.mode or ("paced" if source.live else "saturated")
+    about = source.describe()
+    if mode == "paced" and source.live:
+        return Material(source, mode, about, [], pairs)
+    held = hold(source, session, options.frames or HELD_FRAMES, stop)
+    frames = without_references(held)
+    if mode == "saturated":
+        return Material(ReplaySource(frames), mode, about, held, pairs)
+    rate = options.source.rate or source.frame_rate or UNKNOWN_RATE
+    return Material(PacedReplay(frames, rate), mode, about, held, pairs)
+
+
+def _report(recording: Recording, material: Material, options: ProfileOptions) -> Report:
+    """What the recording says, and of its header what only the frames could tell."""
+    budget_ms, rate = options.budget_ms, material.source.frame_rate
+    if budget_ms is None and material.mode == "paced" and rate:
+        budget_ms = float(1000 / rate)
+    report = profile_report(recording, Wanted(material.mode, options.percentiles, budget_ms))
+    size = recording.pipeline.size
+    assert size is not None  # a frame was delivered
+    report |= {"source": material.about, "size": size_text(size)}
+    report["header"] = {"size": list(size), "shape": f"{size_text(size)}, uint8 BGR in and out"}
+    report["gpu_ms"] = {name: report["ms"][name] for name in GPU_STAGES}
+    quality = None if material.held else recording.pipeline.quality.summary()
+    if quality:
+        report["psnr"] = {**quality, "of": KNOWN}
+    return report
 
 
 def spans_of(mode: str, options: ProfileOptions) -> list[Span]:
@@ -138,12 +159,6 @@ def hold(source: Source, session: Session, most: int, stop: Stop) -> list[Frame]
     return frames
 
 
-def _replayed(frames: list[Frame], mode: str, source: Source, options: ProfileOptions) -> Source:
-    if mode == "saturated":
-        return ReplaySource(frames)
-    return PacedReplay(frames, options.source.rate or source.frame_rate or UNKNOWN_RATE)
-
-
 def _refuse_nothing(recording: Recording, uri: str, stop: Stop) -> None:
     if len(recording.stamps) and recording.pipeline.size is not None:
         return
@@ -156,32 +171,30 @@ def _refuse_nothing(recording: Recording, uri: str, stop: Stop) -> None:
 
 def _measure_the_rest(
     session: Session,
-    held: list[Frame],
-    pairs: list[tuple[Path, Path]],
-    mode: str,
+    material: Material,
     options: ProfileOptions,
     stop: Stop,
     report: Report,
     say: Callable[[str], None],
 ) -> None:
     """What needs no stamps, one after the other until `stop` comes."""
-    count = options.frames or FRAMES
-    known = pairs_of_frames(held)
+    count, held = options.frames or FRAMES, material.held
     if not held and (options.overhead or options.memory_frames) and not stop.is_set():  # a camera's are gone by
         held = hold(open_source(options.uri, options.source), session, count, stop)
-    if held and (mode == "saturated" or options.overhead) and not stop.is_set():
+    if held and (material.mode == "saturated" or options.overhead) and not stop.is_set():
         say(f"the bare loop and the pipeline, {options.repeats} times in turns")
         report["speed"] = speed_beside_bare_loop(session, held, count, options.repeats, stop)
     if held and options.overhead and not stop.is_set():
-        from runtime.measure.features import features_beside_bare_loop  # the page and PyAV: only where they are wanted
+        # Imported here: the page and PyAV, only where they are wanted.
+        from runtime.measure.profiles.features import features_beside_bare_loop
 
         say(f"the page and recording beside the bare loop, {options.repeats} times in turns")
         report["features"] = features_beside_bare_loop(session, held, count, options.repeats, stop)
-    if "psnr" not in report and not stop.is_set():
-        report["psnr"] = accuracy(session, known, "the source, which knows its sharp originals", stop)
-    if pairs and not stop.is_set():
-        say(f"quality on {len(pairs)} pairs")
-        report["psnr"] = accuracy(session, read_pairs(pairs), str(options.pairs), stop)
+    if material.pairs and not stop.is_set():
+        say(f"quality on {len(material.pairs)} pairs")
+        report["psnr"] = accuracy(session, read_pairs(material.pairs), str(options.pairs), stop)
+    elif material.held and not stop.is_set():
+        report["psnr"] = accuracy(session, pairs_of_frames(material.held), KNOWN, stop)
     if options.memory_frames and held and not stop.is_set():
         say(f"memory over {options.memory_frames} frames")
         report["memory"] = _memory(session, held, options.memory_frames, stop)

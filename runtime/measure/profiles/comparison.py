@@ -15,7 +15,7 @@ from itertools import combinations
 from math import comb
 from typing import Any
 
-from runtime.measure.profile_report import DEFINITIONS
+from runtime.measure.profiles.profile_report import DEFINITIONS
 
 FEWEST_REPEATS = 3
 CHANCE = 0.05

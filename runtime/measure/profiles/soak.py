@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from runtime.frame import Frame, now_ns
-from runtime.measure.overhead import bare_loop, without_references
-from runtime.measure.paced_replay import PacedReplay
 from runtime.measure.process import descriptors, resident_bytes, threads
+from runtime.measure.profiles.overhead import bare_loop, without_references
+from runtime.measure.profiles.paced_replay import PacedReplay
 from runtime.measure.series import nearest_rank
 from runtime.measure.timing import Delivery, Timing
 from runtime.pipeline import Pipeline, PipelineOptions

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from runtime.measure.blocks import Block
 from runtime.measure.distribution import PERCENTILES, RULE, percentile, summary_of
-from runtime.measure.recording import Recording
-from runtime.measure.stamps import WARM_UP, Stamps
+from runtime.measure.profiles.blocks import Block
+from runtime.measure.profiles.recording import Recording
+from runtime.measure.profiles.stamps import WARM_UP, Stamps
 
 SCHEMA = "edgedeblur.profile/2"
 Report = dict[str, Any]
