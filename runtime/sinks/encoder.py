@@ -113,8 +113,8 @@ def open_encoder(name: str, size: tuple[int, int], coding: Coding) -> VideoCodec
     import av
 
     quiet()
-    codec = cast("VideoCodecContext", av.CodecContext.create(name, "w"))
     try:
+        codec = cast("VideoCodecContext", av.CodecContext.create(name, "w"))
         configure(codec, name, size, coding)
         codec.open()
     except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -27,16 +27,11 @@ class FileClock:
         self._start: Fraction | None = None  # of tick 0
         self._last_tick = -1
 
-    def start(self, frame: Frame) -> None:
-        """Let this frame's time be tick 0, unless there was one before."""
-        if self._start is None:
-            self._start = self._time(frame)
-
     def tick(self, frame: Frame) -> int:
-        """The frame's time in ticks, later than the last one's."""
-        self.start(frame)
-        assert self._start is not None  # just set
+        """The frame's time in ticks, later than the last one's; the first one's is 0."""
         time = self._time(frame)
+        if self._start is None:
+            self._start = time
         tick = round((time - self._start) / self.time_base)
         if tick <= self._last_tick and self._live:
             tick = self._last_tick + 1

@@ -39,8 +39,9 @@ class InputRecording:
         if self._failed is not None:
             return
         try:
-            self._sink.start(item.frame)
-            if item.how not in STAND_INS:
+            if item.how in STAND_INS:
+                self._sink.leave_out(item.frame)
+            else:
                 self._sink.write(item.frame.image, item.frame)
         except Failure as failure:
             if not self._options.live:

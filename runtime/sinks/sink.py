@@ -123,9 +123,11 @@ def _open_rtsp(uri: str, options: SinkOptions) -> Sink:
 
 
 def place_of(uri: str) -> str:
-    """Where an output goes, the same for every spelling of one path."""
+    """Where an output goes, the same for every spelling of one path, without user and password."""
+    from runtime.sinks.rtsp_address import shown_output
+
     path = uri.removeprefix("file://")
-    return path if "://" in path else os.path.realpath(path)
+    return shown_output(path) if "://" in path else os.path.realpath(path)
 
 
 def _open_path(path: str, options: SinkOptions) -> Sink:

@@ -20,8 +20,8 @@ FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # the end; until then it keeps an index in memory, of about 85 bytes a frame (9 MiB an hour at 30 frames/s).
 PIECE_S = 0.5
 MUXING = {
-    # The late header knows when the first frame is shown, which need not be at 0.
-    "mp4": {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": str(round(PIECE_S * 1e6))},
+    # Without `delay_moov`, which leaves files broken in FFmpeg up to 8.0; so the first frame is always at 0.
+    "mp4": {"movflags": "hybrid_fragmented", "frag_duration": str(round(PIECE_S * 1e6))},
     "matroska": {"cluster_time_limit": str(round(PIECE_S * 1e3)), "flush_packets": "1"},
 }
 KEYFRAME_S = 1.0  # between two places where a player can start
@@ -48,8 +48,8 @@ class VideoFile:
         kind = FORMATS[path.suffix.lower()]
         self._container = av.open(self._file, "w", format=kind, options=MUXING.get(kind, MUXING["mp4"]))
         self._stream = cast("av.VideoStream", self._container.add_stream(encoder, rate=coding.rate))
+        self._stream.time_base = coding.time_base  # older PyAV sets the encoder's, too
         configure(self._stream.codec_context, encoder, size, coding)
-        self._stream.time_base = coding.time_base
         self._key_s = -KEYFRAME_S  # when the last keyframe was
 
     def write(self, picture: Image, tick: int) -> None:

@@ -33,34 +33,40 @@ class VideoSink:
         self._clock = FileClock(options.live, rate, time_base)
         self._split = round(options.split_s / time_base) if options.split_s else 0  # ticks in a file; 0: all
         self._file: VideoFile | None = None
-        self._origin = 0  # tick at which the file begins
         self._last: VideoFile | None = None  # also once it is closed
-        self._sizes: list[tuple[int, int]] = []  # each once
-        self._number = self._begun = self._frames = 0  # the last file's number; how many of each there were
-
-    def start(self, frame: Frame) -> None:
-        """Count times from this frame, which is not written itself."""
-        self._clock.start(frame)
+        self._number = 1  # of the file that is written, or of the next one
+        self._origin = 0  # the tick at which it begins
+        self._size: tuple[int, int] | None = None  # (height, width) of its pictures
+        self._sizes: list[tuple[int, int]] = []  # of all files, each once
+        self._begun = self._frames = 0  # files and frames so far
 
     def write(self, picture: Image, frame: Frame) -> None:
-        """Encode (H, W, 3) uint8 BGR at the frame's time.
+        """Encode (H, W, 3) uint8 BGR at the frame's time; the first one of a file is shown from its beginning on.
 
         Raises: Failure (ENVIRONMENT) when the disk is full, the file deleted or no encoder works, (SOURCE) for a
         picture of another size where no frame may be lost.
         """
         size = (picture.shape[0], picture.shape[1])
-        if self._file is not None and size != self._file.size and not self._options.live:
+        if self._size not in (None, size) and not self._options.live:
             raise Failure(
                 f"frame {frame.index} {frame.name} is {size_text(size)} and '{self._path}' was begun with "
-                f"{size_text(self._file.size)}; a video has one size: it ends before this frame. Write pictures "
+                f"{size_text(self._size or size)}; a video has one size: it ends before this frame. Write pictures "
                 "instead (frames/%06i.png)",
                 ExitCode.SOURCE,
             )
         tick = self._clock.tick(frame)
-        if self._file is None or size != self._file.size or (self._split and tick - self._origin >= self._split):
-            self._file = self._next_file(size, tick)
+        self._end_if_due(size, tick)
+        if self._file is None:
+            self._file, tick = self._open(size), self._origin
         self._file.write(picture, tick - self._origin)
         self._frames += 1
+
+    def leave_out(self, frame: Frame) -> None:
+        """A frame that another recording holds and this one does not: both go on to their next files together.
+
+        Raises: Failure (ENVIRONMENT) when the disk is full.
+        """
+        self._end_if_due(frame.size, self._clock.tick(frame))
 
     def close(self) -> None:
         """Finish the file.
@@ -80,35 +86,34 @@ class VideoSink:
         padded = " (last row or column doubled: H.264 needs even sides)" if odd else ""
         return f"{name}: {self._frames} frames of {sizes}{padded}, {self._last.encoder}"
 
-    def _next_file(self, size: tuple[int, int], tick: int) -> VideoFile:
-        """Finish the file before and open the next one, which begins with a keyframe as every file does."""
-        before, self._file = self._file, None
-        if before is not None:
-            before.close()
-            same = size == before.size
-            # Files of one length begin where the one before should have ended, so that recordings side by side agree.
-            self._origin = self._origin + (tick - self._origin) // self._split * self._split if same else tick
-        file = self._open(size, working(self._encoders, size, self._coding))
-        if before is not None:
-            why = f"{self._options.split_s:g} s are over" if same else f"frames are {size_text(size)} now"
-            self._options.say(f"'{before.path}' goes on in '{file.path}': {why}")
-        return file
+    def _end_if_due(self, size: tuple[int, int], tick: int) -> None:
+        """Finish the file where a picture of this size and time belongs into the next one, which begins with it."""
+        over = bool(self._split) and tick - self._origin >= self._split
+        if self._size in (None, size) and not over:
+            self._size = size
+            return
+        file, self._file = self._file, None
+        self._number, self._origin, self._size = self._number + 1, tick, size
+        if file is not None:
+            file.close()
 
-    def _open(self, size: tuple[int, int], encoder: str) -> VideoFile:
-        """The file of the next free number; the first one has none. Raises: Failure (ENVIRONMENT)."""
-        first = not self._begun
+    def _open(self, size: tuple[int, int]) -> VideoFile:
+        """The file of this number, or of the next free one; the first one has none. Raises: Failure (ENVIRONMENT)."""
+        encoder, before = working(self._encoders, size, self._coding), self._last
         while True:
-            self._number += 1
-            path = self._path if first else self._path.with_stem(f"{self._path.stem}-{self._number}")
-            if not first and is_one_of(path, self._options.inputs):
-                continue
+            path = self._path.with_stem(f"{self._path.stem}-{self._number}") if before else self._path
+            new = before is not None and not self._options.force
             try:
-                self._last = VideoFile(path, size, encoder, self._coding, new=not first and not self._options.force)
-                break
+                if before is None or not is_one_of(path, self._options.inputs):
+                    self._last = file = VideoFile(path, size, encoder, self._coding, new)
+                    break
             except Taken:
-                if first:
+                if before is None:
                     raise
+            self._number += 1
         self._begun += 1
+        if before is not None:
+            self._options.say(f"'{before.path}' goes on in '{path}', with frames of {size_text(size)}")
         if size not in self._sizes:
             self._sizes.append(size)
-        return self._last
+        return file

@@ -86,7 +86,7 @@ def test_a_new_size_begins_a_new_file(tmp_path: Path) -> None:
     sizes = [next(frames_of(open_source(str(part)))).size for part in parts]
     assert sizes == [SMALL, WIDE, SMALL]
     assert "out-4.mp4 (3 files): 9 frames of 52x36 and 98x34" in sink.describe()
-    assert told[0].endswith(f"goes on in '{tmp_path / 'out-3.mp4'}': frames are 98x34 now")
+    assert told[0].endswith(f"goes on in '{tmp_path / 'out-3.mp4'}', with frames of 98x34")
 
 
 def test_force_takes_old_parts_but_never_what_is_read_or_written(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def deliver(how: How, index: int, at_ms: float, size: tuple[int, int] = SMALL) -
 def test_the_input_is_recorded_in_step(tmp_path: Path) -> None:
     options = SinkOptions(frame_rate=Fraction(30), live=True, split_s=1)
     output, recording = open_sink(str(tmp_path / "out.mp4"), options), InputRecording(tmp_path / "in.mp4", options)
-    hows: list[How] = ["blank", "deblurred", "passthrough", "sharp", "held", "held", "guarded", "deblurred"]
+    hows: list[How] = ["blank", "deblurred", "passthrough", "sharp", "deblurred", "guarded", "held", "held"]
     shown: dict[float, int] = {}
-    for index in range(24):
+    for index in range(24):  # lost at first, and where the second file begins
         how, at_ms = hows[index % 8], index * 70.0 + index % 3
         sharp, item = deliver(how, index, at_ms, WIDE if index >= 19 else SMALL)
         output.write(sharp, item.frame)
@@ -295,5 +295,5 @@ def test_a_recording_in_pieces_does_not_grow_in_memory(tmp_path: Path) -> None:
     printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
     growth, marks = map(int, printed.split())
     assert marks == 10
-    assert growth < 1_000_000  # an index of 24,000 frames would be 2 MB
+    assert growth < 1_500_000  # an index of 24,000 frames would be 2 MB
     assert len(list(tmp_path.iterdir())) == 10
