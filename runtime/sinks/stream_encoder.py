@@ -14,7 +14,7 @@ from runtime.sinks.rtp_packets import CLOCK_RATE, PPS, SPS, nal_units
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
-BITS_A_PIXEL, LEAST_BITS = 0.1, 500_000  # 2.8 Mbit/s at 1280x720 and 30 frames/s
+BITS_A_PIXEL, LEAST_BITS = 0.15, 2_000_000  # 4.1 Mbit/s at 1280x720 and 30 frames/s
 KEYFRAME_S = 1  # between two pictures from which a viewer can start
 
 

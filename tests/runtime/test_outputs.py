@@ -156,6 +156,21 @@ def test_one_output_in_two_spellings(
     assert "the same output twice" in text
 
 
+def test_one_stream_under_two_passwords(run: Run) -> None:
+    code, text = run("test://64x48", "rtsp://me:secret@host/x", "rtsp://you:secret@host/x")
+    assert code == ExitCode.USAGE
+    assert "the same output twice: rtsp://host/x" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("uri", ["rtmp://me:secret@host/x", "RTSP://me:secret@host/x", "http://me:secret@host/x"])
+def test_a_kind_of_output_that_there_is_not(uri: str) -> None:
+    with pytest.raises(Failure) as caught:
+        open_sink(uri)
+    assert caught.value.code == ExitCode.USAGE
+    assert "secret" not in str(caught.value)
+
+
 def test_several_outputs_at_once(run: Run, tmp_path: Path, video: Path) -> None:
     code, text = run(video, tmp_path / "a.mp4", f"{tmp_path}/b/", "null://", "--view", "side-by-side")
     assert code == 0

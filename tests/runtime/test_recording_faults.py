@@ -177,7 +177,7 @@ def test_every_kind_of_output_at_once(tmp_path: Path, model: Path) -> None:
     nobody = "rtsp://user:secret@127.0.0.1:9/x"
     process = started(model, "test://96x64@30", *outs, nobody, "--input-save", tmp_path / "in.mp4")
     seen = when_there(address, 20)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     printed, errors = finished(process)
     assert process.returncode == ExitCode.INTERRUPTED
     assert len(seen) == 20
