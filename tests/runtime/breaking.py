@@ -18,12 +18,18 @@ from runtime.live.lost_options import LostOptions, OnLost
 from runtime.stop import Stop
 
 Then: TypeAlias = Literal["break", "end", "silent", "hang", "freeze", "damage", "bug"]
-QUICK = {"reconnect_interval_s": 0.05, "reconnect_max_interval_s": 0.1, "stall_timeout_s": 0.3, "proven_s": 0.5}
+STALL_S = 0.4
+QUICK = {"reconnect_interval_s": 0.05, "reconnect_max_interval_s": 0.1, "stall_timeout_s": 10.0, "proven_s": 0.5}
 
 
 def quick(on_lost: OnLost = "hold", **changed: object) -> LostOptions:
-    """Options that wait for nothing long."""
+    """Options that wait for nothing long, but give a busy machine the time to bring a frame."""
     return LostOptions(on_lost, **{**QUICK, **changed})  # type: ignore[arg-type]
+
+
+def watchful(on_lost: OnLost = "hold", **changed: object) -> LostOptions:
+    """Options that soon take silence for a stall."""
+    return quick(on_lost, **{"stall_timeout_s": STALL_S, **changed})
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from tests.runtime.rtsp_server import FOR_EVER, RtspServer
 from tests.runtime.stand_in import write_model
 from tests.runtime.v4l2_stub.devices import StubDevices
 
-QUICKLY = ("--reconnect-interval", "0.05", "--reconnect-max-interval", "0.1", "--stall-timeout", "0.5")
+QUICKLY = ("--reconnect-interval", "0.05", "--reconnect-max-interval", "0.1", "--stall-timeout", "5")
 
 
 class Process:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +37,21 @@ def test_a_camera_that_numbers_backwards_is_numbered_on() -> None:
     continuity = Continuity()
     indices = [continuity.passed(camera_frame(index), "deblurred").index for index in (3, 4, 1, 2, 9)]
     assert indices == [0, 1, 2, 3, 6]
+
+
+def test_a_frame_captured_before_the_last_stand_in_is_shown_just_after_it() -> None:
+    continuity = Continuity()
+    continuity.passed(camera_frame(0), "deblurred")
+    held = continuity.stand_in("held")
+    late, later = (
+        continuity.passed(camera_frame(index, held.captured_ns - 40_000_000 + index), "deblurred") for index in (1, 2)
+    )
+    assert late.captured_ns == held.captured_ns - 40_000_000 + 1  # its age is not touched
+    assert late.time == Fraction(held.captured_ns, 10**9) + Fraction(1, 1000)
+    assert later.time == late.time + Fraction(1, 1000)
+    on_time = continuity.passed(camera_frame(3, held.captured_ns + 10_000_000), "deblurred")
+    assert on_time.time is None  # from here on its own time is right again
+    assert on_time.captured_ns == held.captured_ns + 10_000_000
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,7 +18,7 @@ from runtime.live.sparingly import Sparingly
 from runtime.live.status import Status
 from runtime.live.supervised_source import Supervised, SupervisedSource
 from runtime.stop import Stop
-from tests.runtime.breaking import REFUSED, BreakingSource, Camera, Opening, Then, quick
+from tests.runtime.breaking import REFUSED, BreakingSource, Camera, Opening, Then, quick, watchful
 
 PATIENCE_S = 20.0  # of the tests
 
@@ -84,7 +84,8 @@ Watch = Callable[..., Watched]
 @pytest.mark.parametrize("then", ["break", "end", "silent", "hang"])
 def test_a_camera_that_goes_away_is_opened_again(watch: Watch, then: Then, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LEAVE_PATIENCE_S", 0.2)
-    watched = watch(Opening(5, then), Opening(4, then, first=70), Opening(1000))
+    lost = watchful() if then in ("silent", "hang") else quick()
+    watched = watch(Opening(5, then), Opening(4, then, first=70), Opening(1000), lost=lost)
     frames = watched.real(12)
     assert watched.camera.opened == 3
     assert watched.status.state == "live"
@@ -140,7 +141,7 @@ def test_what_stands_in(watch: Watch, policy: OnLost, how: str) -> None:
 
 
 def test_nothing_stands_in_with_passthrough(watch: Watch) -> None:
-    watched = watch(Opening(4, "silent"), Opening(1000), lost=quick("passthrough"))
+    watched = watch(Opening(4, "silent"), Opening(1000), lost=watchful("passthrough"))
     frames = watched.real(9)
     assert {frame.how for frame in frames} == {"deblurred"}
     assert len(frames) == 9
@@ -158,21 +159,10 @@ def test_an_outage_is_as_long_in_a_recording_as_it_was(watch: Watch) -> None:
     assert watched.source.notes[-1] == f"cam was lost once, for {told_s:.1f} s in all"
 
 
-def test_a_frame_captured_before_the_last_stand_in_is_shown_after_it(watch: Watch) -> None:
-    late = Opening(1000, behind_ns=400_000_000)
-    watched = watch(Opening(5), *[REFUSED] * 12, late)
-    frames = watched.read(lambda frames: len(frames) > 60 and frames[-1].time is None)
-    first = next(i for i, frame in enumerate(frames) if i > 5 and frame.how == "deblurred")
-    assert frames[first - 1].how == "held"
-    assert frames[first].captured_ns < frames[first - 1].captured_ns  # its age is not touched
-    assert all(shown(late) > shown(early) for early, late in pairwise(frames))
-    assert frames[-1].time is None  # and its time neither, as soon as that can be
-    assert shown(frames[-1]) == frames[-1].captured_ns / 1e9
-
-
 def test_a_camera_may_come_back_with_another_size(watch: Watch) -> None:
-    watched = watch(Opening(3, size=(12, 20)), Opening(3, size=(30, 18)), REFUSED, lost=quick("blank"))
-    watched.real(6)
+    watched = watch(Opening(3, size=(12, 20)), *[REFUSED] * 8, Opening(3, size=(30, 18)), REFUSED, lost=quick("blank"))
+    frames = watched.real(6)
+    assert frames[3].how == "blank"
     made = watched.read(lambda frames: len(frames) == 2)
     assert [frame.image.shape for frame in made] == [(30, 18, 3)] * 2
 
@@ -185,7 +175,7 @@ def test_corrupt_frames_and_notes_are_those_of_all_openings(watch: Watch) -> Non
     assert watched.source.corrupt == 180
     watched.source.close()
     notes = watched.source.notes
-    assert "the sound is not copied" in notes
+    assert notes.count("the sound is not copied") == 1
     assert len(notes) < 30  # each opening has a note of its own, and there may be thousands
     assert notes[-1].startswith("cam was lost 60 times, for ")
 
@@ -219,9 +209,9 @@ def test_a_flapping_source_runs_out_of_attempts(watch: Watch) -> None:
     assert watched.camera.opened == 4
 
 
-@pytest.mark.parametrize(("then", "words"), [("break", "lost: camera broke"), ("silent", "stalled: no frame for 0.3")])
+@pytest.mark.parametrize(("then", "words"), [("break", "lost: camera broke"), ("silent", "stalled: no frame for 0.4")])
 def test_the_loss_may_end_the_run(watch: Watch, then: Then, words: str) -> None:
-    watched = watch(Opening(4, then), lost=quick("exit"))
+    watched = watch(Opening(4, then), lost=watchful("exit"))
     with pytest.raises(Failure, match=f"cam is {words}.*with --on-lost exit") as caught:
         watched.read(lambda frames: False)
     assert caught.value.code == ExitCode.SOURCE
@@ -236,8 +226,8 @@ def test_without_reconnecting_an_end_is_an_end_and_a_break_the_sources_own(watch
     assert ended.status.state == "ended"
     with pytest.raises(Failure, match=r"check its cable, then start again"):
         watch(Opening(4, "break"), lost=once).read(lambda frames: False)
-    with pytest.raises(Failure, match=r"cam is stalled: no frame for 0.3 s"):
-        watch(Opening(4, "silent"), lost=once).read(lambda frames: False)
+    with pytest.raises(Failure, match=r"cam is stalled: no frame for 0.4 s"):
+        watch(Opening(4, "silent"), lost=watchful(reconnect_attempts=0)).read(lambda frames: False)
 
 
 def test_a_first_opening_that_fails_is_an_error(watch: Watch) -> None:
@@ -274,25 +264,26 @@ def test_a_mistake_of_ours_is_raised_and_not_tried_again(watch: Watch) -> None:
 
 def test_a_frozen_camera_is_opened_again_once(watch: Watch) -> None:
     same = Opening(1, "freeze", level=44)
-    watched = watch(Opening(5, "freeze"), same, Opening(1000), noisy=True)
+    watched = watch(Opening(5, "freeze"), same, Opening(1000), lost=watchful(), noisy=True)
     watched.read(lambda frames: watched.status.reconnects == 1)
-    assert watched.said[0].startswith("cam is frozen: its picture has not changed for 0.3 s; holding")
-    watched.read(lambda frames: len(frames) == 60)
+    assert watched.said[0].startswith("cam is frozen: its picture has not changed for 0.4 s; holding")
+    watched.read(lambda frames: len(frames) == 30)
     assert watched.camera.opened == 2  # it came back with that very picture: this is what it sees
     assert watched.status.state == "frozen"
-    assert watched.status.reason == "its picture has not changed for 0.3 s, nor when it was opened again"
+    assert watched.status.reason == "its picture has not changed for 0.4 s, nor when it was opened again"
 
 
 def test_a_frozen_camera_that_thaws_is_watched_again(watch: Watch) -> None:
-    watched = watch(Opening(5, "freeze"), Opening(20, "freeze", level=90), Opening(1000, level=9), noisy=True)
+    openings = Opening(5, "freeze"), Opening(20, "freeze", level=90), Opening(1000, level=9)
+    watched = watch(*openings, lost=watchful(), noisy=True)
     watched.read(lambda frames: watched.status.reconnects == 2 and watched.status.state == "live")
     assert watched.camera.opened == 3
 
 
 @pytest.mark.parametrize(("policy", "how"), [("hold", "deblurred"), ("passthrough", "passthrough")])
 def test_a_coded_stream_may_show_one_picture(watch: Watch, policy: OnLost, how: str) -> None:
-    watched = watch(Opening(5, "freeze"), lost=quick(policy))
-    frames = watched.read(lambda frames: len(frames) == 70)
+    watched = watch(Opening(5, "freeze"), lost=watchful(policy))
+    frames = watched.read(lambda frames: len(frames) == 60)
     assert watched.camera.opened == 1
     assert watched.status.state == "frozen"
     assert frames[2].how == "deblurred"
@@ -300,12 +291,12 @@ def test_a_coded_stream_may_show_one_picture(watch: Watch, policy: OnLost, how: 
 
 
 def test_a_black_camera_is_said_to_be_black_and_left_alone(watch: Watch) -> None:
-    watched = watch(Opening(4, "freeze", level=1), noisy=True)
+    watched = watch(Opening(4, "freeze", level=1), lost=watchful(), noisy=True)
     watched.read(lambda frames: len(frames) == 60)
     assert watched.status.state == "black"
     assert watched.status.healthy
     assert watched.camera.opened == 1
-    assert watched.said == ["cam is black: it has seen no light for 0.3 s"]
+    assert watched.said == ["cam is black: it has seen no light for 0.4 s"]
 
 
 def test_damage_is_told_in_the_status(watch: Watch) -> None:
@@ -316,22 +307,22 @@ def test_damage_is_told_in_the_status(watch: Watch) -> None:
 
 
 def test_a_camera_that_gives_nothing_whole_is_opened_again(watch: Watch) -> None:
-    watched = watch(Opening(5, "damage"), Opening(1000))
+    watched = watch(Opening(5, "damage"), Opening(1000), lost=watchful())
     watched.real(8)
     assert watched.camera.opened == 2
-    assert re.match(r"cam is stalled: no whole frame for 0.3 s, \d+ damaged ones; holding", watched.said[0])
+    assert re.match(r"cam is stalled: no whole frame for 0.4 s, \d+ damaged ones; holding", watched.said[0])
 
 
 def test_a_camera_without_a_first_frame_is_opened_again(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_FRAME_PATIENCE_S", 0.4)
-    watched = watch(Opening(0, "silent"), Opening(1000))
+    monkeypatch.setattr(connection, "FIRST_FRAME_PATIENCE_S", 0.5)
+    watched = watch(Opening(0, "silent"), Opening(1000), lost=watchful())
     assert watched.real(2)[0].index == 0
-    assert watched.said[0] == "cam is stalled: no frame for 0.4 s; opening it again"
+    assert watched.said[0] == "cam is stalled: no frame for 0.5 s; opening it again"
 
 
 def test_a_slow_camera_is_given_its_time(watch: Watch) -> None:
-    watched = watch(Opening(4, period_s=0.25, rate=4), lost=quick(stall_timeout_s=0.1))
-    watched.real(4)
+    watched = watch(Opening(3, period_s=0.3, rate=2), lost=quick(stall_timeout_s=0.1))
+    watched.real(3)
     assert watched.camera.opened == 1
 
 
@@ -339,7 +330,7 @@ def test_a_slow_camera_is_given_its_time(watch: Watch) -> None:
 def test_a_stop_ends_it_at_once(watch: Watch, then: Then) -> None:
     watched = watch(Opening(2, then), REFUSED, lost=quick("passthrough", reconnect_interval_s=30.0))
     watched.real(2)
-    threading.Timer(0.5, watched.stop.set).start()
+    threading.Timer(0.2, watched.stop.set).start()
     start = time.monotonic()
     assert watched.read(lambda frames: False) == []
     assert watched.source is not None
@@ -367,7 +358,7 @@ def test_a_first_opening_that_hangs_for_ever_is_a_failure(watch: Watch, monkeypa
 def test_readers_that_hang_do_not_pile_up(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HUNG_S", 0.5)
     monkeypatch.setattr(connection, "LEAVE_PATIENCE_S", 0.1)
-    watched = watch(Opening(2, "hang"))
+    watched = watch(Opening(2, "hang"), lost=watchful())
     with pytest.raises(Failure, match="cam hangs in its driver: 3 attempts") as caught:
         watched.read(lambda frames: False)
     assert caught.value.code == ExitCode.SOURCE
@@ -376,7 +367,7 @@ def test_readers_that_hang_do_not_pile_up(watch: Watch, monkeypatch: pytest.Monk
 
 def test_readers_that_answer_late_are_waited_for(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LEAVE_PATIENCE_S", 0.1)
-    watched = watch(*[Opening(2, "hang")] * 3, Opening(1000))
+    watched = watch(*[Opening(2, "hang")] * 3, Opening(1000), lost=watchful())
     watched.read(lambda frames: watched.camera.opened == 3 and watched.status.state == "stalled")
     watched.read(lambda frames: len(frames) == 5)  # stand-ins
     assert watched.camera.opened == len(readers()) == 3
@@ -387,7 +378,7 @@ def test_readers_that_answer_late_are_waited_for(watch: Watch, monkeypatch: pyte
 
 
 def test_who_takes_no_frames_for_a_while_has_no_stalled_camera(watch: Watch) -> None:
-    watched = watch(Opening(1000))
+    watched = watch(Opening(1000), lost=watchful())
     watched.real(3)
     time.sleep(0.6)
     watched.real(3)
@@ -412,7 +403,7 @@ def test_nothing_grows(watch: Watch) -> None:
     watched = watch(Opening(1, period_s=0.0), lost=quick(reconnect_interval_s=1e-6, reconnect_max_interval_s=1e-6))
     watched.real(20)
     before = threading.active_count()
-    watched.real(300)
+    watched.real(80)
     assert threading.active_count() <= before + 1
     assert watched.source is not None
     assert len(watched.source.notes) <= connection.MOST_NOTES

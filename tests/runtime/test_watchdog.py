@@ -39,7 +39,8 @@ def test_one_level_of_one_pixel_is_a_change(place: tuple[int, int, int]) -> None
 
 
 def test_another_size_is_another_picture() -> None:
-    assert set(verdicts([np.full((20 + i, 30, 3), 90, np.uint8) for i in range(6)])) == {"live"}
+    turning = [(20, 30), (30, 20)] * 4
+    assert set(verdicts([np.full((*size, 3), 90, np.uint8) for size in turning])) == {"live"}
 
 
 def test_a_slow_source_is_not_frozen_between_two_frames() -> None:
