@@ -30,7 +30,7 @@ Report = Mapping[str, Any]
 
 
 def report_page(report: Report, stamps: Stamps) -> str:
-    """One HTML document. stamps: of every recorded frame, the warm-up included; at least one."""
+    """One HTML document. stamps: of every recorded frame, the warm-up included; at least one of them unique."""
     sections = (
         headline(report),
         _over_time(report, stamps),
@@ -57,7 +57,7 @@ def report_page(report: Report, stamps: Stamps) -> str:
 
 
 def _measured(report: Report, stamps: Stamps) -> Stamps:
-    return stamps if report["warm_up"]["included"] else stamps.measured
+    return stamps.unique if report["warm_up"]["included"] else stamps.measured
 
 
 def _over_time(report: Report, stamps: Stamps) -> Iterator[Element]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-import runtime.measure.profiles.profiling
 from edgedeblur import ExitCode, Failure, main
 from runtime.frame import Frame
+from runtime.measure.profiles import profiling
 from runtime.measure.profiles.paced_replay import PacedReplay
 from runtime.sources.source import Source, SourceOptions
 from runtime.stop import Stop
@@ -189,7 +190,7 @@ def opened(source: Source) -> Callable[[str, SourceOptions], Source]:
 
 def test_what_a_camera_gave_before_it_broke_is_told(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     source = CountingSource(1000, live=True, period_s=0.002, fail_at=40)
-    monkeypatch.setattr(runtime.measure.profiles.profiling, "open_source", opened(source))
+    monkeypatch.setattr(profiling, "open_source", opened(source))
     with pytest.raises(RuntimeError, match="the source broke"):
         profile("x", *QUICK)
 
@@ -204,7 +205,7 @@ def test_a_broken_camera_is_a_failure_behind_its_report(
             return super().read(stop)
 
     source = Unplugged(1000, live=True, period_s=0.002)
-    monkeypatch.setattr(runtime.measure.profiles.profiling, "open_source", opened(source))
+    monkeypatch.setattr(profiling, "open_source", opened(source))
     code, out, err = profile("x", *QUICK, "--json")
     assert code == ExitCode.SOURCE
     assert "unplugged" in err
@@ -213,7 +214,19 @@ def test_a_broken_camera_is_a_failure_behind_its_report(
 
 
 def test_a_camera_that_gives_nothing_is_a_failure(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.measure.profiles.profiling, "open_source", opened(CountingSource(0, live=True)))
+    monkeypatch.setattr(profiling, "open_source", opened(CountingSource(0, live=True)))
+    code, out, err = profile("x", *QUICK)
+    assert (code, out) == (ExitCode.SOURCE, "")
+    assert "gave no frame" in err
+
+
+def test_a_camera_that_only_stands_still_is_not_measured(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blank(CountingSource):
+        def read(self, stop: Stop) -> Frame | None:
+            frame = super().read(stop)
+            return frame and replace(frame, how="blank")
+
+    monkeypatch.setattr(profiling, "open_source", opened(Blank(30, live=True)))
     code, out, err = profile("x", *QUICK)
     assert (code, out) == (ExitCode.SOURCE, "")
     assert "gave no frame" in err

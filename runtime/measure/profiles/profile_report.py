@@ -14,7 +14,7 @@ import numpy as np
 from runtime.measure.distribution import PERCENTILES, RULE, percentile, summary_of
 from runtime.measure.profiles.blocks import Block
 from runtime.measure.profiles.recording import Recording
-from runtime.measure.profiles.stamps import WARM_UP, Stamps
+from runtime.measure.profiles.stamps import Stamps
 
 SCHEMA = "edgedeblur.profile/2"
 Report = dict[str, Any]
@@ -112,10 +112,7 @@ def spread_of(repeats: Sequence[Report]) -> Report:
 def _measured(stamps: Stamps) -> tuple[Stamps, bool]:
     """The frames that count; those of the warm-up, and True, where the run ended in it."""
     measured = stamps.measured
-    if len(measured):
-        return measured, False
-    everything = Stamps(stamps.index, stamps.repeat * 0, *list(vars(stamps).values())[2:]).measured
-    return everything, True
+    return (measured, False) if len(measured) else (stamps.unique, True)
 
 
 def _repeat(recording: Recording, measured: Stamps, block: Block, wanted: Wanted) -> Report:
@@ -226,8 +223,3 @@ def _median(values: list[float | None]) -> float | None:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def warm_up_stamps(stamps: Stamps) -> Stamps:
-    """The frames of the warm-up."""
-    return stamps.where(stamps.repeat == WARM_UP)

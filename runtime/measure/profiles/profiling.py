@@ -160,7 +160,7 @@ def hold(source: Source, session: Session, most: int, stop: Stop) -> list[Frame]
 
 
 def _refuse_nothing(recording: Recording, uri: str, stop: Stop) -> None:
-    if len(recording.stamps) and recording.pipeline.size is not None:
+    if len(recording.stamps.unique) and recording.pipeline.size is not None:
         return
     if recording.error is not None:
         raise recording.error

@@ -38,9 +38,14 @@ class Stamps:
         return Stamps(*(column[mask] for column in vars(self).values()))
 
     @property
+    def unique(self) -> Stamps:
+        """Those that count as frames."""
+        return self.where(np.isin(self.how, [HOWS.index(how) for how in UNIQUE]))
+
+    @property
     def measured(self) -> Stamps:
         """Unique frames after the warm-up: those that results are about."""
-        return self.where(np.isin(self.how, [HOWS.index(how) for how in UNIQUE]) & (self.repeat != WARM_UP))
+        return self.where(self.repeat != WARM_UP).unique
 
     def at_ns(self, point: str) -> NDArray[np.int64]:
         return self.points[:, POINTS.index(point)]
