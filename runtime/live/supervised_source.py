@@ -180,7 +180,8 @@ class SupervisedSource:
         self._first_ns = now
         self._meet()
         if (outage := self._outage) is not None:
-            self._outage, self._lost_s = None, self._lost_s + outage.lasted_s
+            self._outage = None
+            self._lost_s += outage.lasted_s if self._continuity.begun else 0.0  # to be waited for is not to be lost
             self._health.back(outage)
 
     def _lose(self, trouble: Trouble) -> None:

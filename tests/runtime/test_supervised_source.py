@@ -249,6 +249,15 @@ def test_a_source_may_be_waited_for(watch: Watch) -> None:
     assert watched.status.reconnects == 0
 
 
+def test_the_time_before_a_source_was_there_is_no_outage(watch: Watch) -> None:
+    watched = watch(*[REFUSED] * 12, Opening(3), Opening(1000), lost=quick(wait_for_source=True))
+    watched.real(4)
+    assert watched.source is not None
+    watched.source.close()
+    told_s = float(watched.said[-1].split()[4])
+    assert watched.source.notes[-1] == f"cam was lost once, for {told_s:.1f} s in all"
+
+
 def test_a_typing_mistake_is_not_waited_for(watch: Watch) -> None:
     def mistaken() -> BreakingSource:
         raise Failure("'rtps' is not a source of this version")
