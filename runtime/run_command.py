@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from edgedeblur import ExitCode, Failure
 from runtime.frame import now_ns
 from runtime.live.lost_options import add_lost_arguments, lost_options
+from runtime.live.networks import Networks
 from runtime.live.opening import PAGE, Run, StreamOptions, open_stream
 from runtime.live.routes import Route, routes_of
 from runtime.live.service import Service, at_work, status_text
-from runtime.live.shared_session import SharedSession
 from runtime.live.stream import Stream
 from runtime.live.streams import run_streams
 from runtime.measure.telemetry import read_telemetry
@@ -28,11 +28,11 @@ from runtime.run_options import (
     source_options,
 )
 from runtime.run_report import report, say
-from runtime.sessions.models import open_session
-from runtime.sessions.session import Session
 from runtime.sinks import sink as sinks
 from runtime.sinks.sink import SinkOptions
 from runtime.sources import source as sources
+from runtime.sources.address import without_credentials
+from runtime.steering.steering import add_steering_arguments, steering_options
 from runtime.stop import Stop, stop_on_signals
 from runtime.views import VIEWS
 
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
     add_source_arguments(parser)
     add_lost_arguments(parser)
+    add_steering_arguments(parser)
     _add_recording_arguments(parser)
     add_page_arguments(parser)
 
@@ -107,12 +108,12 @@ def run(args: argparse.Namespace) -> int:
         pages = _open_pages(routes, args.preview_token, opened)
         # The model comes first: an engine warms up for seconds, in which a camera would pile up old frames. Until it is
         # there a signal ends everything at once, since there is nothing to finish.
-        session, why = open_session(model_options(args), lambda: first_size(args.input, options.source))
-        opened.callback(session.close)
+        networks = Networks(model_options(args), len(routes), lambda: first_size(args.input, options.source))
+        opened.callback(networks.close)
         opened.enter_context(stop_on_signals(this.stop))
-        for note in session.notes:
+        for note in networks.main.notes:
             say(f"note: {note}")
-        streams = _open_streams(routes, session, f"{session.describe()} ({why})", options, pages, this)
+        streams = _open_streams(routes, networks, options, pages, this)
         try:
             _run(streams, this)
         except BaseException:
@@ -144,19 +145,18 @@ def _open_pages(routes: list[Route], token: str | None, opened: ExitStack) -> di
 
 
 def _open_streams(
-    routes: list[Route], session: Session, model: str, options: StreamOptions, pages: dict[str, Page], this: Run
+    routes: list[Route], networks: Networks, options: StreamOptions, pages: dict[str, Page], this: Run
 ) -> list[Stream]:
     """Open every route; each pipeline closes its own source later. Raises: Failure, with nothing left open."""
-    shared = SharedSession(session) if len(routes) > 1 else None
     streams: list[Stream] = []
     with ExitStack() as opened:
         for route in routes:
-            lane = shared.lane() if shared else None
-            stream = open_stream(route, lane or session, model, options, pages, this)
+            stream = open_stream(route, networks, options, pages, this)
             opened.callback(stream.pipeline.close)
-            if lane:
-                stream.at_end.append(lane.close)
-            say(f"{stream.pipeline.source.describe()} → {model} → {', '.join(route.outputs)}")
+            outputs = ", ".join(map(without_credentials, route.outputs))
+            say(f"{stream.pipeline.source.describe()} → {networks.text} → {outputs}")
+            if stream.steering and (steering := stream.steering.describe()):
+                say(f"steering: {steering}")
             streams.append(stream)
         opened.pop_all()
     return streams
@@ -170,6 +170,7 @@ def _stream_options(args: argparse.Namespace, streams: int) -> StreamOptions:
     return StreamOptions(
         source_options(args),
         lost_options(args),
+        steering_options(args),
         SinkOptions(args.force, encoder=args.output_encoder, bitrate=args.bitrate, split_s=split_s),
         args.drop,
         args.frames,

@@ -42,6 +42,7 @@ def summary_of(stream: Stream) -> dict[str, Any]:
         "outputs": [output.describe() for output in stream.outputs],
         "reconnects": stream.status.reconnects,
         "by_how": dict(stream.timing.by_how),
+        "steering": stream.steering.counts() if stream.steering else {},
     }
     return summarize(pipeline, stream.timing, about)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgedeblur import Failure
 from runtime.live.lost_options import LostOptions
+from runtime.live.networks import Networks
 from runtime.live.routes import Route
 from runtime.live.status import Controls, Status
 from runtime.live.stream import Stream
@@ -17,10 +18,10 @@ from runtime.live.supervised import supervised
 from runtime.measure.ticker import Ticker
 from runtime.measure.timing import Delivery, Timing
 from runtime.pipeline import Pipeline, PipelineOptions
-from runtime.sessions.session import Session
 from runtime.sinks.input_recording import InputRecording
 from runtime.sinks.sink import Sink, SinkOptions, open_sink
 from runtime.sources.source import Source, SourceOptions
+from runtime.steering.steering import SteeringOptions
 from runtime.stop import Stop
 from runtime.views import VIEWS
 
@@ -45,6 +46,7 @@ class StreamOptions:
 
     source: SourceOptions = field(default_factory=SourceOptions)
     lost: LostOptions = field(default_factory=LostOptions)
+    steering: SteeringOptions = field(default_factory=SteeringOptions)
     sink: SinkOptions = field(default_factory=SinkOptions)  # what the source knows is filled in
     drop: str | None = None  # latest | all; None: what fits the source
     frames: int | None = None  # stop after so many
@@ -55,9 +57,9 @@ class StreamOptions:
 
 
 def open_stream(
-    route: Route, session: Session, model: str, options: StreamOptions, pages: Mapping[str, Page], run: Run
+    route: Route, networks: Networks, options: StreamOptions, pages: Mapping[str, Page], run: Run
 ) -> Stream:
-    """Open a route's source and outputs. model: the session in words; pages: those among the outputs, by their URI.
+    """Open a route's source and outputs. pages: those among the outputs, by their URI.
 
     Raises: Failure as the source and the outputs do; nothing is left open then.
     """
@@ -66,6 +68,10 @@ def open_stream(
         source = supervised(route.input, options.source, options.lost, status, run.say, run.stop)
         opened.callback(source.close)
         latest = _newest_wins(options.drop, source)
+        steering = networks.steered(options.steering, run.say)
+        opened.callback(steering.session.close)
+        if not latest:
+            steering.keep_all()
         wanted = _sink_options(options.sink, source, run.say)
         sinks: list[Sink] = []
         for uri in route.outputs:
@@ -73,9 +79,13 @@ def open_stream(
                 sinks.append(open_sink(uri, wanted))
                 opened.callback(sinks[-1].close)
         watchers: list[Callable[[Delivery], None]] = []
-        how = PipelineOptions(latest, options.frames, watchers=watchers, controls=controls, say=run.say)
-        stream = Stream(route.name, model, Pipeline(source, session, sinks, timing, how), timing, status, controls)
+        how = PipelineOptions(
+            latest, options.frames, watchers=watchers, admit=steering.admit, controls=controls, say=run.say
+        )
+        pipeline = Pipeline(source, steering.session, sinks, timing, how)
+        stream = Stream(route.name, networks.text, pipeline, timing, status, controls, steering)
         stream.outputs += sinks
+        stream.at_end.append(steering.session.close)
         if options.input_save:
             recording = InputRecording(Path(options.input_save.replace("{name}", route.name)), wanted)
             stream.outputs.append(recording)

@@ -11,6 +11,7 @@ from runtime.live.status import Controls, Status
 from runtime.measure.summary import STAGES
 from runtime.measure.timing import Delivery, Timing
 from runtime.pipeline import Pipeline
+from runtime.steering.steering import Steering
 
 RECENT_NS = 5_000_000_000  # what "now" means where a rate or an age is of now
 
@@ -31,6 +32,7 @@ class Stream:
     timing: Timing
     status: Status
     controls: Controls
+    steering: Steering | None = None  # what decides on what the network sees
     latest: Delivery | None = None  # the frame delivered last, before and after, where somebody wants to see it
     outputs: list[Described] = field(default_factory=list)  # what was written and shown
     at_end: list[Callable[[], None]] = field(default_factory=list)  # called once the pipeline is through
@@ -54,6 +56,7 @@ class Stream:
             "delivered": self.timing.delivered,
             "by_how": dict(self.timing.by_how),
             "drops": self.pipeline.drops(),
+            "steering": self.steering.counts() if self.steering else {},
             "now": self._now(now),
             "ms": {name: getattr(self.timing.stages, name).summary() for name in STAGES},
             "seconds_since_last_frame": (now - self.timing.last_ns) / 1e9 if self.timing.delivered else None,
