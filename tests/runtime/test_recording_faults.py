@@ -68,7 +68,7 @@ def test_a_signal_leaves_playable_files(tmp_path: Path, model: Path, number: int
     process.send_signal(number)
     start = time.monotonic()
     printed, _ = finished(process)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
     kept = [frames(path) for path in (*outs, tmp_path / "in.mp4")]
     if number == signal.SIGKILL:
         assert process.returncode == -signal.SIGKILL
@@ -114,7 +114,7 @@ def test_the_only_output_that_goes_away_ends_the_run(tmp_path: Path, model: Path
     shutil.rmtree(tmp_path / "gone")
     start = time.monotonic()
     _, errors = finished(process)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert process.returncode == ExitCode.ENVIRONMENT
     assert "was deleted" in errors
 
