@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
     Raises: Failure as the sources, the model and the outputs do.
     """
     this = Run(now_ns(), Stop(), say)
-    routes = routes_of(args.input, args.output, args.also)
-    options = _stream_options(args, len(routes))
+    routes = routes_of(args.input, args.output, args.also, args.input_save)
+    options = _stream_options(args)
     with ExitStack() as opened:
         pages = _open_pages(routes, args.preview_token, opened)
         # The model comes first: an engine warms up for seconds, in which a camera would pile up old frames. Until it is
@@ -162,10 +162,8 @@ def _open_streams(
     return streams
 
 
-def _stream_options(args: argparse.Namespace, streams: int) -> StreamOptions:
-    """What the command line asks of every stream. Raises: Failure (USAGE) where several would record into one file."""
-    if args.input_save and streams > 1 and "{name}" not in args.input_save:
-        raise Failure(f"--input-save '{args.input_save}' is one file for {streams} inputs; write e.g. raw-{{name}}.mkv")
+def _stream_options(args: argparse.Namespace) -> StreamOptions:
+    """What the command line asks of every stream. Raises: Failure (USAGE) for options that contradict each other."""
     split_s = args.output_split * 60 if args.output_split else None
     return StreamOptions(
         source_options(args),
@@ -177,5 +175,4 @@ def _stream_options(args: argparse.Namespace, streams: int) -> StreamOptions:
         args.stats,
         args.view,
         args.strength,
-        args.input_save,
     )

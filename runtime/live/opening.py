@@ -53,7 +53,6 @@ class StreamOptions:
     stats_s: float | None = None  # seconds between two lines for people
     view: str = "output"
     strength: float = 1.0
-    input_save: str = ""  # a video of what came in; `{name}` in it is the stream's
 
 
 def open_stream(
@@ -86,8 +85,8 @@ def open_stream(
         stream = Stream(route.name, networks.text, pipeline, timing, status, controls, steering)
         stream.outputs += sinks
         stream.at_end.append(steering.session.close)
-        if options.input_save:
-            recording = InputRecording(Path(options.input_save.replace("{name}", route.name)), wanted)
+        if route.input_save:
+            recording = InputRecording(Path(route.input_save), wanted)
             stream.outputs.append(recording)
             stream.at_end.append(recording.close)
             watchers.append(recording)

@@ -22,17 +22,21 @@ class Route:
     name: str  # letters, digits, `-` and `_`, unique in a run
     input: str
     outputs: tuple[str, ...]
+    input_save: str = ""  # a video file of what comes in; empty: none
 
 
-def routes_of(input: str, outputs: Sequence[str], also: Sequence[Sequence[str]] = ()) -> list[Route]:
-    """The routes of a command line. also: more inputs, each with the outputs that follow it.
+def routes_of(
+    input: str, outputs: Sequence[str], also: Sequence[Sequence[str]] = (), input_save: str = ""
+) -> list[Route]:
+    """The routes of a command line. also: more inputs, each with the outputs that follow it; input_save: the file of
+    each input's recording, `{name}` in it standing for the stream's name.
 
     Raises: Failure (USAGE) for two outputs in one place.
     """
     routes: list[Route] = []
     for source, *sinks in [[input, *outputs], *also]:
         name = _unused(_name_of(source), {route.name for route in routes})
-        routes.append(Route(name, source, tuple(sinks or ["null://"])))
+        routes.append(Route(name, source, tuple(sinks or ["null://"]), input_save.replace("{name}", name)))
     _check_places(routes)
     return routes
 
@@ -54,9 +58,11 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def _check_places(routes: list[Route]) -> None:
-    places = [
-        (route.name if uri.startswith(SHARED) else "", place_of(uri)) for route in routes for uri in route.outputs
-    ]
+    written = [(route.name, uri) for route in routes for uri in (*route.outputs, route.input_save) if uri]
+    places = [(name if uri.startswith(SHARED) else "", place_of(uri)) for name, uri in written]
     twice = [place for _, place in {pair: None for pair in places if places.count(pair) > 1}]
     if twice:
-        raise Failure(f"the same output twice: {', '.join(twice)}; give each its own name")
+        raise Failure(
+            f"the same output twice: {', '.join(twice)}; give each its own name (of several inputs' recordings: "
+            "--input-save raw-{name}.mkv)"
+        )

@@ -46,6 +46,14 @@ def test_more_inputs_have_their_own_outputs() -> None:
     ]
 
 
+def test_recordings_of_inputs_are_places_too() -> None:
+    routes = routes_of("a.mp4", ["b.mp4"], [["c.mp4"]], "raw-{name}.mkv")
+    assert [route.input_save for route in routes] == ["raw-a.mkv", "raw-c.mkv"]
+    for outputs, save in ((["b.mkv"], "./b.mkv"), (["null://"], "raw.mkv")):
+        with pytest.raises(Failure, match="the same output twice"):
+            routes_of("a.mp4", outputs, [["c.mp4"]], save)
+
+
 @pytest.mark.parametrize(
     ("outputs", "also"),
     [(["x.mp4", "./x.mp4"], []), (["x.mp4"], [["b", "x.mp4"]]), (["null://", "null://"], []), (["http://@:1"] * 2, [])],
