@@ -24,6 +24,7 @@ from tests.runtime.pictures import write_png
 from tests.runtime.stand_in import write_model
 
 ROOT = Path(__file__).parents[2]
+LONG = 40  # frames
 ENDS_WITHIN_S = 6.0  # after Ctrl-C; two of them are what a run may take to end by itself
 
 
@@ -51,17 +52,17 @@ def batch(films: Path, model: Path, capfd: pytest.CaptureFixture[str]) -> Callab
     return call
 
 
-@pytest.fixture
-def slow(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that takes seconds for a film."""
-    return write_model(tmp_path / "slow.onnx", rounds=40)
+    return write_model(tmp_path_factory.mktemp("slow") / "slow.onnx", rounds=70)
 
 
-@pytest.fixture
-def long_film(tmp_path: Path, model: Path) -> Path:
+@pytest.fixture(scope="module")
+def long_film(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
     """A film large enough that the slow model is in mid-file for seconds."""
-    path = tmp_path / "long" / "film.mp4"
-    assert main(["run", "test://320x240", str(path), "--frames", "60", "--model", str(model)]) == 0
+    path = tmp_path_factory.mktemp("long") / "film.mp4"
+    assert main(["run", "test://320x240", str(path), "--frames", str(LONG), "--model", str(model)]) == 0
     return path
 
 
@@ -206,7 +207,7 @@ def test_a_killed_run_is_redone(tmp_path: Path, long_film: Path, slow: Path) -> 
         printed, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "1 done" in printed
-    assert frame_count(tmp_path / "out" / "film.mp4") == 60
+    assert frame_count(tmp_path / "out" / "film.mp4") == LONG
     assert not list(leftovers(tmp_path / "out"))
 
 
@@ -232,7 +233,7 @@ def test_a_batch_that_is_killed_takes_its_runs_along(tmp_path: Path, long_film: 
     assert list(leftovers(out))
     assert main(["batch", str(long_film), "-o", str(out), "--model", str(model)]) == 0
     assert not list(leftovers(out))
-    assert frame_count(out / "film.mp4") == 60
+    assert frame_count(out / "film.mp4") == LONG
 
 
 def test_names_that_are_no_text(tmp_path: Path, video: Path, model: Path) -> None:

@@ -14,9 +14,11 @@ import pytest
 
 from edgedeblur import ExitCode, main
 from runtime.doctor import probes
+from runtime.doctor.camera import try_camera
 from runtime.doctor.line import Line
 from runtime.doctor.place import Answer, Place, ask_python, is_port_free
 from runtime.doctor_command import CHECKS, findings
+from runtime.sources.source import Source, SourceOptions
 from runtime.sources.v4l2_cameras import Camera
 from tests.runtime.doctor_orin import DRIVER, LIBRARY, SENSOR, Orin, missing
 
@@ -456,11 +458,25 @@ def test_a_camera_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
         ("3", "could mean several cameras", ""),
     ],
 )
-def test_a_camera_that_does_not_work_is_red(
-    capsys: pytest.CaptureFixture[str], uri: str, words: str, hidden: str
-) -> None:
-    assert main(["doctor", "--camera", uri]) == ExitCode.ENVIRONMENT
-    text = capsys.readouterr().out
-    assert words in text
-    assert not hidden or hidden not in text
-    assert "red    camera" in text
+def test_a_camera_that_does_not_work_is_red(uri: str, words: str, hidden: str) -> None:
+    (line,) = try_camera(uri, SourceOptions(timeout_s=1.0))
+    assert line.colour == "red"
+    assert words in line.found
+    assert line.fix
+    assert not hidden or hidden not in line.found + line.fix
+
+
+def test_a_red_camera_is_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--camera", "/dev/video77"]) == ExitCode.ENVIRONMENT
+    assert "red    camera" in capsys.readouterr().out
+
+
+def test_a_camera_whose_driver_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(uri: str, options: SourceOptions) -> Source:
+        time.sleep(20)
+        raise AssertionError("nobody waits for it")
+
+    monkeypatch.setattr("runtime.doctor.camera.open_source", hangs)
+    (line,) = try_camera("/dev/video0", SourceOptions(), patience_s=0.2)
+    assert (line.colour, "its driver hangs" in line.found) == ("red", True)
+    assert "unplug it" in line.fix

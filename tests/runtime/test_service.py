@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from edgedeblur import ExitCode
 from runtime.frame import now_ns
 from runtime.live.service import Service, at_work, status_text
 from runtime.live.status import Controls, Status
@@ -214,3 +215,21 @@ def test_a_pipeline_that_hangs_is_no_longer_fed(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         manager.close()
+
+
+def test_a_whole_run_tells_when_it_is_ready_at_work_and_ending(tmp_path: Path, model: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    command = [sys.executable, "-m", "edgedeblur", "run", "test://64x48@30", "null://", "--model", str(model)]
+    environment = {**os.environ, **manager.environment(1.0)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            assert manager.next(60)["READY"] == "1"
+            fed = manager.until(lambda message: "frames/s, age" in message["STATUS"])
+            assert fed["WATCHDOG"] == "1"
+            assert "live" in fed["STATUS"]
+            process.terminate()
+            manager.until(lambda message: "STOPPING" in message)
+            assert process.wait(20) == ExitCode.INTERRUPTED
+        finally:
+            process.kill()
+            manager.close()
