@@ -55,7 +55,8 @@ class Pipeline:
         self._outbox: Mailbox[Delivery] = Mailbox(slots, options.latest)
         self._stop = Stop()
         self._error: BaseException | None = None
-        self._read = self._stood_in = self._taken = self._repeated = self._delivered = self._not_admitted = 0
+        self._read = self._taken = self._delivered = self._not_admitted = 0  # frames
+        self._stood_in = self._repeated = self._nothing_held = 0  # of those that stand in: read, taken, without effect
         self._last_sharp: Image | None = None
         self._too_small: list[TooSmall] = []
 
@@ -92,16 +93,16 @@ class Pipeline:
     @property
     def captured(self) -> int:
         """Frames that the source gave; what stands in for those of a lost one is none."""
-        return self._read - self._stood_in
+        return self._read - self._stood_in + self.source.superseded
 
     def drops(self) -> dict[str, int]:
         """Frames captured and not delivered, by cause."""
         unread = self._read - self._inbox.superseded - self._taken
         refused = len(self._too_small) + self._not_admitted
-        undelivered = self._taken - refused - self._outbox.superseded - self._delivered
+        undelivered = self._taken - refused - self._nothing_held - self._outbox.superseded - self._delivered
         return {
             "camera_gap": self.source.missed,
-            "superseded": self._inbox.superseded,
+            "superseded": self._inbox.superseded + self.source.superseded,
             "deadline": self._not_admitted,
             "sink_back_pressure": self._outbox.superseded,
             "corrupt": self.source.corrupt,
@@ -112,6 +113,8 @@ class Pipeline:
     def _capture(self) -> None:
         try:
             while not self._enough() and (frame := self.source.read(self._stop)) is not None:
+                if self._options.latest and frame.how in STAND_INS and len(self._inbox):
+                    continue  # what stands in pushes out nothing that waits
                 received_ns = now_ns() if frame.sensor_stamped else frame.captured_ns
                 self._read += 1
                 self._stood_in += frame.how in STAND_INS
@@ -170,7 +173,10 @@ class Pipeline:
             self._repeated += frame.how in STAND_INS
             item.sharp = self._last_sharp if frame.how == "held" else frame.image
             item.finished_ns = now_ns()
-            return item.sharp is not None and item.sharp.shape == frame.image.shape
+            if item.sharp is None or item.sharp.shape != frame.image.shape:
+                self._nothing_held += 1
+                return False
+            return True
         if not self._fits(frame):
             return False
         if not self._options.admit():

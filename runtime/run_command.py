@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
         pages = _open_pages(routes, args.preview_token, opened)
         # The model comes first: an engine warms up for seconds, in which a camera would pile up old frames. Until it is
         # there a signal ends everything at once, since there is nothing to finish.
-        networks = Networks(model_options(args), len(routes), lambda: first_size(args.input, options.source))
+        size = functools.partial(first_size, args.input, options.source, options.lost)
+        networks = Networks(model_options(args), len(routes), size)
         opened.callback(networks.close)
         opened.enter_context(stop_on_signals(this.stop))
         for note in networks.main.notes:

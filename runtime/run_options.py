@@ -7,10 +7,14 @@ import re
 from fractions import Fraction
 
 from edgedeblur import ExitCode, Failure
+from runtime.live.lost_options import LostOptions
+from runtime.live.status import Status
+from runtime.live.supervised import supervised
+from runtime.run_report import say
 from runtime.sessions.engine_rebuild import REBUILD
 from runtime.sessions.models import ModelOptions
 from runtime.sources.address import without_credentials
-from runtime.sources.source import SourceOptions, frames_of, open_source
+from runtime.sources.source import SourceOptions, frames_of
 
 MOST_THREADS = 1024
 LONGEST_S = 86400  # a day between two lines of --stats
@@ -76,9 +80,9 @@ def source_options(args: argparse.Namespace) -> SourceOptions:
     )
 
 
-def first_size(uri: str, options: SourceOptions) -> tuple[int, int]:
+def first_size(uri: str, options: SourceOptions, lost: LostOptions | None = None) -> tuple[int, int]:
     """(height, width) of the first frame of a source, which is opened for it and closed. Raises: as the source does."""
-    for frame in frames_of(open_source(uri, options)):
+    for frame in frames_of(supervised(uri, options, lost or LostOptions(), Status(), say)):
         return frame.size
     raise Failure(f"'{without_credentials(uri)}' gives no frame", ExitCode.SOURCE)
 

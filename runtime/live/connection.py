@@ -41,7 +41,7 @@ class Connection:
         self._frames = 0  # of this opening
         self._corrupt_before = 0  # frames of this opening that were damaged before its last whole one
         self._left: list[tuple[int, Reader]] = []  # since when, and who: left to close their source
-        self._corrupt = self._missed = 0  # of all openings before this one
+        self._corrupt = self._missed = self._superseded = 0  # of all openings before this one
 
     @property
     def source(self) -> Source | None:
@@ -64,6 +64,11 @@ class Connection:
     def missed(self) -> int:
         source = self.source
         return self._missed + (source.missed if source else 0)
+
+    @property
+    def superseded(self) -> int:
+        source = self.source
+        return self._superseded + (source.superseded if source else 0)
 
     @property
     def idle(self) -> bool:
@@ -132,8 +137,8 @@ class Connection:
         """Let go of this opening; its source closes itself, now or when its driver answers."""
         if (reader := self._reader) is None:
             return
-        self._text, corrupt, missed = self.text, self.corrupt, self.missed
-        self._reader, self._corrupt, self._missed = None, corrupt, missed
+        self._text, counts = self.text, (self.corrupt, self.missed, self.superseded)
+        self._reader, (self._corrupt, self._missed, self._superseded) = None, counts
         self._note(reader.source.notes if reader.source else [])
         self._left.append((now_ns(), reader))
         reader.leave()

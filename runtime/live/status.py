@@ -22,6 +22,7 @@ class Status:
     reason: str = ""  # in words for people, without credentials
     since_ns: int = field(default_factory=now_ns)  # CLOCK_MONOTONIC
     reconnects: int = 0  # times that the source came back
+    may_stand_still: bool = False  # a screen or a coded stream: one picture for hours is no fault
 
     def change(self, state: State, reason: str = "") -> bool:
         """Take a new state; False where it is the old one."""
@@ -35,7 +36,7 @@ class Status:
 
     @property
     def healthy(self) -> bool:
-        return self.state in HEALTHY
+        return self.state in HEALTHY or (self.state == "frozen" and self.may_stand_still)
 
 
 @dataclass

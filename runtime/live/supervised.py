@@ -35,6 +35,7 @@ def supervised(
         source = open_source(uri, options)
         status.change("live")
         return source
+    status.may_stand_still = not NOISY.match(uri)
     subject = Supervised(_Place(uri, options).open, without_credentials(uri), bool(NOISY.match(uri)))
     return SupervisedSource(subject, lost, status, say, stop)
 

@@ -68,7 +68,7 @@ class SupervisedSource:
         """
         self.inputs: tuple[Path, ...] = ()
         self.frame_rate: Fraction | None = None
-        self.corrupt = self.missed = 0  # of all openings; what an outage cost nobody has counted
+        self.corrupt = self.missed = self.superseded = 0  # of all openings; what an outage cost nobody has counted
         self._subject, self._lost = subject, lost
         self._connection, self._continuity = Connection(subject.open, subject.name), Continuity()
         self._backoff = Backoff(lost.reconnect_interval_s, lost.reconnect_max_interval_s)
@@ -149,7 +149,8 @@ class SupervisedSource:
             self._outage.attempts += 1
             self._continuity.restart()
         frame = self._connection.next(stop, POLL_S)
-        self.corrupt, self.missed = self._connection.corrupt, self._connection.missed
+        connection = self._connection
+        self.corrupt, self.missed, self.superseded = connection.corrupt, connection.missed, connection.superseded
         if frame is None and (trouble := self._connection.trouble(self._stall_s)) is not None and not stop.is_set():
             self._lose(trouble)
         return frame

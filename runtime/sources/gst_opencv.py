@@ -21,7 +21,7 @@ class OpenCvSource:
     live = True
     inputs: tuple[Path, ...] = ()
     time_base: Fraction | None = None
-    corrupt = missed = 0
+    corrupt = missed = superseded = 0
 
     def __init__(self, name: str, capture: Any, rate: float) -> None:
         """capture: an open cv2.VideoCapture."""

@@ -36,7 +36,7 @@ class GstSource:
 
     def __init__(self, name: str, description: str, timeout_s: float) -> None:
         """name: for messages, without credentials. description: as gst-launch-1.0 takes it, with SINK at its end."""
-        self.corrupt = self.missed = 0
+        self.corrupt = self.missed = self.superseded = 0
         self.notes: list[str] = []
         self.frame_rate: Fraction | None = None
         self._gst, self._video = import_gst("Gst"), import_gst("GstVideo")
@@ -135,7 +135,7 @@ class GstSource:
         sample, self._first = self._first, None
         while self.live and (newer := self._sink.emit("try-pull-sample", 0)) is not None:
             sample = newer
-        self._pulled = self._sink.get_property("stats").get_value("rendered")  # what came before was not missed
+        self._pulled = self._sink.get_property("stats").get_value("rendered")  # what came before was not superseded
         return sample
 
     def _pull(self, stop: Stop) -> Any:
@@ -169,7 +169,7 @@ class GstSource:
         self._pulled += 1
         got = self._sink.get_property("stats").get_value("rendered")
         if self.live:
-            self.missed = max(self.missed, got - self._pulled - (0 if waited else 1))
+            self.superseded = max(self.superseded, got - self._pulled - (0 if waited else 1))
 
     def _listen(self) -> None:
         """Keep the pipeline's first error; what else it tells is dropped, so that it does not pile up."""

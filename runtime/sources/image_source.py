@@ -28,7 +28,7 @@ class ImageSource:
         self.frame_rate = rate
         self.time_base = 1 / rate
         self.inputs: tuple[Path, ...] = tuple(dict.fromkeys([*paths, *(path.parent for path in paths)]))
-        self.corrupt = self.missed = 0
+        self.corrupt = self.missed = self.superseded = 0
         self.notes: list[str] = []
         self._period = 1 / rate
         self._name = name

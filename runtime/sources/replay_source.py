@@ -14,7 +14,7 @@ class ReplaySource:
     """Plays `frames` back to back without end."""
 
     live = False
-    corrupt = missed = 0
+    corrupt = missed = superseded = 0
     frame_rate: Fraction | None = None
     time_base: Fraction | None = None
     inputs: tuple[Path, ...] = ()

@@ -32,7 +32,7 @@ class NetworkSource:
     live = True
     inputs: tuple[Path, ...] = ()
     time_base: Fraction | None = None  # frame times are nanoseconds of our clock, not the stream's
-    missed = 0
+    missed = superseded = 0
 
     def __init__(self, name: str, container: InputContainer, timeout_s: float) -> None:
         """name: what the stream is called in messages, without credentials."""

@@ -25,7 +25,7 @@ class SceneSource:
     """The test scene, without end. Paced it behaves as a camera: it drops for nobody, its clock runs on."""
 
     inputs: tuple[Path, ...] = ()
-    corrupt = missed = 0
+    corrupt = missed = superseded = 0
 
     def __init__(self, loop: list[tuple[Image, Image]], rate: Fraction | None) -> None:
         """rate: frames a second of a camera; None gives frames as fast as they are asked for."""

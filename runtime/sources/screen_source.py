@@ -26,7 +26,7 @@ class ScreenSource:
     live = True
     inputs: tuple[Path, ...] = ()
     time_base: Fraction | None = None  # frame times are nanoseconds of our clock, not of the time of day
-    corrupt = missed = 0
+    corrupt = missed = superseded = 0
 
     def __init__(self, name: str, container: InputContainer, rate: Fraction) -> None:
         self.frame_rate: Fraction | None = rate

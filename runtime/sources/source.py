@@ -33,6 +33,7 @@ class Source(Protocol):
     inputs: tuple[Path, ...]  # files and folders it reads: nothing may be written over them
     corrupt: int  # frames that could not be decoded so far
     missed: int  # frames that the camera counted and that never reached us (gaps in its sequence numbers)
+    superseded: int  # whole frames that a driver or a pipeline before us held when a newer one was there
     notes: list[str]  # what the user should know once it has been read
 
     def describe(self) -> str:

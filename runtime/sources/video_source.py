@@ -25,7 +25,7 @@ class VideoSource:
 
     def __init__(self, path: Path, container: InputContainer) -> None:
         self.inputs: tuple[Path, ...] = (path,)
-        self.corrupt = self.missed = 0
+        self.corrupt = self.missed = self.superseded = 0
         self.notes = [f"the sound of '{path}' is not copied"] if container.streams.audio else []
         self._path = path
         self._container = container

@@ -184,7 +184,7 @@ class _Camera:
     frame_rate: Fraction | None = Fraction(FPS)
     time_base: Fraction | None = None
     inputs: tuple[Path, ...] = ()
-    corrupt = missed = 0
+    corrupt = missed = superseded = 0
 
     def __init__(self, pictures: list[Any], count: int) -> None:
         self.notes: list[str] = []

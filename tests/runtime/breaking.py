@@ -80,7 +80,7 @@ class BreakingSource:
 
     live = True
     inputs: tuple[Path, ...] = ()
-    missed = 0
+    missed = superseded = 0
     time_base: Fraction | None = Fraction(1, 100)
 
     def __init__(self, camera: Camera, opening: Opening) -> None:

@@ -23,7 +23,7 @@ class CountingSource:
     """`count` frames that carry their number in every pixel; one comes every `period_s` if it is live."""
 
     inputs: tuple[Path, ...] = ()
-    corrupt = missed = 0
+    corrupt = missed = superseded = 0
     frame_rate: Fraction | None = Fraction(30)
     time_base: Fraction | None = None
 

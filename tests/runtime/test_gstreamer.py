@@ -54,7 +54,7 @@ def test_a_live_pipeline_is_a_camera() -> None:
 
 def test_a_slow_reader_gets_the_newest_and_the_rest_is_counted() -> None:
     source = opened(LIVE)
-    time.sleep(0.3)  # what comes before somebody reads is neither shown nor missed
+    time.sleep(0.3)  # what comes before somebody reads is neither shown nor counted
     ages, began_ns = [], now_ns()
     for _ in range(12):
         frame = source.read(Stop())
@@ -63,7 +63,7 @@ def test_a_slow_reader_gets_the_newest_and_the_rest_is_counted() -> None:
         time.sleep(0.05)
     made = (now_ns() - began_ns) / 1e7
     assert max(ages) < 250e6
-    assert 20 < source.missed < made
+    assert 20 < source.superseded < made
     source.close()
 
 
@@ -74,7 +74,7 @@ def test_a_pipeline_that_reads_a_file_loses_nothing(video: Path) -> None:
     assert [round((float(frame.image.mean()) - 20) / 4) for frame in frames] == list(range(24))
     assert [round(float(frame.time or 0) * 30) for frame in frames] == list(range(24))
     assert not any(frame.sensor_stamped for frame in frames)
-    assert source.missed == 0
+    assert source.superseded == 0
     assert any("ended" in note for note in source.notes)
 
 

@@ -137,3 +137,22 @@ def test_an_input_that_cannot_be_opened_names_itself(run: Run, video: Path, tmp_
     assert code == ExitCode.SOURCE
     assert "nothing.mp4' does not exist" in text
     assert not (tmp_path / "a.mp4").exists()
+
+
+def test_what_a_driver_held_back_counts_as_captured_and_superseded() -> None:
+    source = CountingSource(6, live=True)
+    source.superseded = 4
+    run = pipeline(source, SlowSession(), [KeepingSink()], latest=False)
+    run.run(Stop())
+    assert run.captured == 10
+    assert run.drops()["superseded"] == 4
+
+
+def test_a_frame_that_stands_in_pushes_no_frame_out() -> None:
+    """The network is busy with the first frame while the second and what stands in for later ones come."""
+    hows: list[How] = ["deblurred", "deblurred", *["held"] * 5]  # type: ignore[list-item]
+    sink = Values()
+    run = pipeline(SaysHow(hows), Brighter(0.2), [sink])
+    run.run(Stop())
+    assert 101 in sink.kept
+    assert run.drops()["superseded"] <= 1

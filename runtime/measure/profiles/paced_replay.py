@@ -14,7 +14,7 @@ class PacedReplay:
     """Plays `frames` without end, one at each tick; it waits for nobody, as a camera."""
 
     live = True
-    corrupt = missed = 0
+    corrupt = missed = superseded = 0
     inputs: tuple[Path, ...] = ()
 
     def __init__(self, frames: list[Frame], rate: Fraction) -> None:

@@ -33,7 +33,7 @@ class Camera:
 
     live = True
     inputs: tuple[Path, ...] = ()
-    corrupt = missed = 0
+    corrupt = missed = superseded = 0
 
     def __init__(self, scene: SceneSource, status: Status) -> None:
         self.frame_rate, self.time_base = scene.frame_rate, scene.time_base
