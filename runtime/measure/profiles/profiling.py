@@ -90,7 +90,7 @@ def profile(
     header = header_of(session, source, "newest frame wins" if source.live else "no frame is lost")
     spans, tell = spans_of(material.mode, options), _teller(say, options.repeats)
     recording = record(source, session, spans, options.warm_up_ms, options.launched_ns, stop, tell)
-    _refuse_nothing(recording, options.uri, stop)
+    _refuse_nothing(recording, material.about, stop)
     report = _report(recording, material, options)
     report |= {"model": model, "header": header | report["header"], "notes": [*session.notes, *source.notes]}
     report["warm_up"]["load_s"] = load_s
@@ -159,14 +159,14 @@ def hold(source: Source, session: Session, most: int, stop: Stop) -> list[Frame]
     return frames
 
 
-def _refuse_nothing(recording: Recording, uri: str, stop: Stop) -> None:
+def _refuse_nothing(recording: Recording, about: str, stop: Stop) -> None:
     if len(recording.stamps.unique) and recording.pipeline.size is not None:
         return
     if recording.error is not None:
         raise recording.error
     if stop.is_set():
         raise KeyboardInterrupt
-    raise Failure(f"'{uri}' gave no frame that could be measured", ExitCode.SOURCE)
+    raise Failure(f"{about}: it gave no frame that could be measured", ExitCode.SOURCE)
 
 
 def _measure_the_rest(
