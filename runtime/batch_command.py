@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=shlex.split,
         default=[],
         metavar="WORDS",
-        help="more options of edgedeblur run, in one pair of quotes: '--view side-by-side --strength 0.8'",
+        help="more options of edgedeblur run, in one pair of quotes: --options='--view side-by-side --strength 0.8'",
     )
     parser.add_argument(
         "--workers", type=positive, help="files at a time (default: one for four cores; on Ray as many as have room)"

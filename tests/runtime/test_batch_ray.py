@@ -16,7 +16,7 @@ import pytest
 from edgedeblur import ExitCode, main
 from runtime.batch.jobs import leftovers
 from tests.runtime.stand_in import write_model
-from tests.runtime.test_batch import frame_count, in_mid_file, runs_on, started, wait_for
+from tests.runtime.test_batch import begun, frame_count, in_mid_file, runs_on, started, wait_for
 
 NODES = Path(__file__).with_name("batch_ray_nodes.py")
 START_S = 90  # on a busy machine
@@ -60,7 +60,7 @@ def parent_of(process: int) -> int:
 def test_a_killed_workers_file_is_redone(address: str, films: Path, tmp_path: Path) -> None:
     slow, out = write_model(tmp_path / "slow.onnx", rounds=70), tmp_path / "out"
     with started(f"{films}/*.mp4", "-o", out, "--model", slow, "--ray", address) as batch:
-        wait_for(lambda: [path for path in leftovers(out) if path.stat().st_size > 0], START_S)
+        wait_for(lambda: begun(out), START_S)
         run = wait_for(lambda: [process for film in sorted(films.glob("?.mp4")) for process in runs_on(film)])[0]
         worker = parent_of(run)
         assert "ray::" in Path(f"/proc/{worker}/cmdline").read_text()
@@ -84,7 +84,7 @@ def test_a_killed_workers_file_is_redone(address: str, films: Path, tmp_path: Pa
 def test_a_signal_ends_it_on_the_cluster_too(address: str, films: Path, tmp_path: Path, number: int) -> None:
     slow, out = write_model(tmp_path / "slow.onnx", rounds=60), tmp_path / "out"
     with started(films / "a.mp4", "-o", out, "--model", slow, "--ray", address) as batch:
-        wait_for(lambda: list(leftovers(out)), START_S)
+        wait_for(lambda: begun(out), START_S)
         in_mid_file(films / "a.mp4", out)
         batch.send_signal(number)
         _, errors = batch.communicate(timeout=30)
