@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 
 from edgedeblur import Failure
 from runtime.live.stream import Stream
@@ -21,15 +20,18 @@ def run_streams(streams: Sequence[Stream], stop: Stop, say: Callable[[str], None
         return
     errors: list[BaseException] = []
     threads = [
-        threading.Thread(target=_run_beside, args=(stream, stop, errors, say), name=f"stream {stream.name}")
+        threading.Thread(
+            target=_run_beside, args=(stream, stop, errors, say), name=f"stream {stream.name}", daemon=True
+        )
         for stream in streams
     ]
     for thread in threads:
         thread.start()
     try:
-        while any(thread.is_alive() for thread in threads):
-            next(thread for thread in threads if thread.is_alive()).join(POLL_S)
-    except BaseException:  # a second Ctrl-C: what is open is left as it is
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(POLL_S)
+    except BaseException:  # a second Ctrl-C: what is open is left as it is, and what hangs is not waited for
         stop.set()
         raise
     if errors:
@@ -37,14 +39,16 @@ def run_streams(streams: Sequence[Stream], stop: Stop, say: Callable[[str], None
 
 
 def _run(stream: Stream, stop: Stop) -> None:
-    try:
-        with ExitStack() as ending:
-            for last in stream.at_end:
-                ending.callback(last)
-            stream.pipeline.run(stop)
-    except BaseException as error:
-        stream.status.change("failed", str(error) or type(error).__name__)
-        raise
+    """Run a stream and what is called at its end. Raises: the first error of all, which the others may come of."""
+    errors: list[BaseException] = []
+    for step in (lambda: stream.pipeline.run(stop), *reversed(stream.at_end)):
+        try:
+            step()
+        except BaseException as error:
+            errors.append(error)
+    if errors:
+        stream.status.change("failed", str(errors[0]) or type(errors[0]).__name__)
+        raise errors[0]
     stream.status.change("ended")
 
 

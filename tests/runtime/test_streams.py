@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,3 +115,71 @@ def test_a_stop_ends_all_of_them() -> None:
     threading.Timer(0.3, stop.set).start()
     run_streams(streams, stop, lambda text: None)
     assert all(sink.kept and sink.closed == 1 for sink in sinks)
+
+
+def test_streams_that_end_while_they_are_looked_at_are_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    class EndsWhenAsked(threading.Thread):
+        def is_alive(self) -> bool:
+            alive = super().is_alive()
+            self.join(20)
+            return alive
+
+    sinks = [KeepingSink() for _ in range(2)]
+    streams = [stream(f"s{n}", CountingSource(3), SlowSession(), sink) for n, sink in enumerate(sinks)]
+    monkeypatch.setattr(threading, "Thread", EndsWhenAsked)
+    run_streams(streams, Stop(), lambda text: None)
+    assert [sink.kept for sink in sinks] == [[0, 1, 2]] * 2
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_first_error_of_a_stream_is_told_and_everything_is_closed(count: int) -> None:
+    closed: list[int] = []
+
+    def fail_to_close(number: int) -> None:
+        closed.append(number)
+        raise Failure("the disk is full", ExitCode.ENVIRONMENT)
+
+    streams = [stream(f"s{n}", CountingSource(5, fail_at=2), SlowSession(), KeepingSink()) for n in range(count)]
+    for each in streams:
+        each.at_end += [lambda: fail_to_close(1), lambda: fail_to_close(2)]
+    with pytest.raises(RuntimeError, match="the source broke"):
+        run_streams(streams, Stop(), lambda text: None)
+    assert sorted(closed) == [1] * count + [2] * count
+    assert all(each.status.reason == "the source broke" for each in streams)
+
+
+HANGING = """
+import os, signal, sys, threading, time
+from runtime.live.streams import run_streams
+from runtime.stop import Stop, stop_on_signals
+from tests.runtime.fakes import CountingSource, KeepingSink, SlowSession
+from tests.runtime.test_streams import stream
+
+hung, stop = threading.Semaphore(0), Stop()
+
+class Hanging(KeepingSink):
+    def write(self, picture, frame):
+        hung.release()
+        time.sleep(600)
+
+def interrupt_twice():
+    for _ in streams:
+        hung.acquire()
+    os.kill(os.getpid(), signal.SIGINT)
+    while not stop.is_set():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+streams = [stream(f"s{n}", CountingSource(10**9, True, 0.01), SlowSession(), Hanging()) for n in range(2)]
+threading.Thread(target=interrupt_twice, daemon=True).start()
+try:
+    with stop_on_signals(stop):
+        run_streams(streams, stop, print)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_a_second_ctrl_c_ends_the_program_though_outputs_hang() -> None:
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", HANGING], cwd=root, timeout=120).returncode == 130
