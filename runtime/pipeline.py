@@ -58,7 +58,8 @@ class Pipeline:
         self._read = self._taken = self._delivered = self._not_admitted = 0  # frames
         self._stood_in = self._repeated = self._nothing_held = 0  # of those that stand in: read, taken, without effect
         self._last_sharp: Image | None = None
-        self._too_small: list[TooSmall] = []
+        self._too_small = 0  # pictures that were left out
+        self._first_too_small: TooSmall | None = None
 
     def run(self, stop: Stop) -> None:
         """Pass frames until the source ends, `frames` are through, `stop` is set or something fails.
@@ -98,7 +99,7 @@ class Pipeline:
     def drops(self) -> dict[str, int]:
         """Frames captured and not delivered, by cause."""
         unread = self._read - self._inbox.superseded - self._taken
-        refused = len(self._too_small) + self._not_admitted
+        refused = self._too_small + self._not_admitted
         undelivered = self._taken - refused - self._nothing_held - self._outbox.superseded - self._delivered
         return {
             "camera_gap": self.source.missed,
@@ -106,7 +107,7 @@ class Pipeline:
             "deadline": self._not_admitted,
             "sink_back_pressure": self._outbox.superseded,
             "corrupt": self.source.corrupt,
-            "too_small": len(self._too_small),
+            "too_small": self._too_small,
             "not_processed_at_stop": unread + undelivered,
         }
 
@@ -126,7 +127,10 @@ class Pipeline:
             self._error = self._error or error
         finally:
             self._inbox.close()
-            self.source.close()
+            try:
+                self.source.close()
+            except BaseException as error:
+                self._error = self._error or error
 
     def _enough(self) -> bool:
         """Whether every frame that is wanted was read; where frames may drop, more may be needed."""
@@ -140,8 +144,8 @@ class Pipeline:
             self._land(flying)
             raise
         self._land(flying)
-        if self._too_small and len(self._too_small) == self._taken:
-            raise self._too_small[0]
+        if self._first_too_small is not None and self._too_small == self._taken:
+            raise self._first_too_small
 
     def _submit_all(self, flying: deque[Delivery]) -> None:
         """Give frames to the session; `flying` keeps those whose results were not taken."""
@@ -209,7 +213,9 @@ class Pipeline:
         except TooSmall as failure:
             if not (frame.name and self._outlet.any_size):  # only pictures have names, and each its own size
                 raise
-            self._too_small.append(failure)
+            self._too_small += 1
+            # Without its traceback, which would keep the picture.
+            self._first_too_small = self._first_too_small or failure.with_traceback(None)
             self.source.notes.append(f"picture '{frame.name}' was left out: {failure}")
             return False
         self.size = frame.size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -156,3 +158,46 @@ def test_a_frame_that_stands_in_pushes_no_frame_out() -> None:
     run.run(Stop())
     assert 101 in sink.kept
     assert run.drops()["superseded"] <= 1
+
+
+class SmallPictures(CountingSource):
+    """Pictures of 12 rows after a first one of 30; `alive` is how many of them are still in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(40)
+        self.images: list[weakref.ref[Image]] = []
+
+    def read(self, stop: Stop) -> Frame | None:
+        frame = super().read(stop)
+        if frame is None:
+            return None
+        image = frame.image if frame.index else np.zeros((30, 16, 3), np.uint8)
+        self.images.append(weakref.ref(image))
+        return replace(frame, image=image, name=f"{frame.index}.png")
+
+    @property
+    def alive(self) -> int:
+        gc.collect()
+        return sum(image() is not None for image in self.images)
+
+
+def test_pictures_that_were_left_out_are_not_kept() -> None:
+    source, session, sink = SmallPictures(), SlowSession(), KeepingSink()
+    session.min_size = (20, 10)
+    run = pipeline(source, session, [sink])
+    run.run(Stop())
+    assert sink.kept == [0]
+    assert run.drops()["too_small"] == len(source.notes) == 39
+    assert source.alive <= 1
+
+
+def test_an_error_of_a_source_that_is_closed_is_raised() -> None:
+    class BadClose(CountingSource):
+        def close(self) -> None:
+            super().close()
+            raise RuntimeError("closing broke")
+
+    sink = KeepingSink()
+    with pytest.raises(RuntimeError, match="closing broke"):
+        pipeline(BadClose(3), SlowSession(), [sink]).run(Stop())
+    assert sink.kept == [0, 1, 2]
