@@ -19,7 +19,7 @@ from runtime.measure.ticker import Ticker
 from runtime.measure.timing import Delivery, Timing
 from runtime.pipeline import Pipeline, PipelineOptions
 from runtime.sinks.input_recording import InputRecording
-from runtime.sinks.sink import Sink, SinkOptions, open_sink
+from runtime.sinks.sink import NullSink, Sink, SinkOptions, open_sink
 from runtime.sources.source import Source, SourceOptions
 from runtime.steering.steering import SteeringOptions
 from runtime.stop import Stop
@@ -81,7 +81,9 @@ def open_stream(
         how = PipelineOptions(
             latest, options.frames, watchers=watchers, admit=steering.admit, controls=controls, say=run.say
         )
-        pipeline = Pipeline(source, steering.session, sinks, timing, how)
+        # The page watches and is no sink. It is an output, though, that goes on where the others fail.
+        shown = [NullSink() for uri in route.outputs if uri in pages]
+        pipeline = Pipeline(source, steering.session, [*sinks, *shown], timing, how)
         stream = Stream(route.name, networks.text, pipeline, timing, status, controls, steering)
         stream.outputs += sinks
         stream.at_end.append(steering.session.close)
