@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgedeblur import ExitCode, Failure
@@ -30,9 +31,9 @@ from runtime.run_options import (
 )
 from runtime.run_report import report, say
 from runtime.sinks import sink as sinks
+from runtime.sinks.rtsp_address import shown_output
 from runtime.sinks.sink import SinkOptions
 from runtime.sources import source as sources
-from runtime.sources.address import without_credentials
 from runtime.steering.steering import add_steering_arguments, steering_options
 from runtime.stop import Stop, stop_on_signals
 from runtime.views import VIEWS
@@ -153,15 +154,21 @@ def _open_streams(
     streams: list[Stream] = []
     with ExitStack() as opened:
         for route in routes:
-            stream = open_stream(route, networks, options, pages, this)
+            # Of several streams, each says who it is.
+            tell = functools.partial(_tell, route.name) if len(routes) > 1 else say
+            stream = open_stream(route, networks, options, pages, replace(this, say=tell))
             opened.callback(stream.pipeline.close)
-            outputs = ", ".join(map(without_credentials, route.outputs))
+            outputs = ", ".join(map(shown_output, route.outputs))
             say(f"{stream.pipeline.source.describe()} → {networks.text} → {outputs}")
             if stream.steering and (steering := stream.steering.describe()):
-                say(f"steering: {steering}")
+                tell(f"steering: {steering}")
             streams.append(stream)
         opened.pop_all()
     return streams
+
+
+def _tell(name: str, text: str) -> None:
+    say(f"{name}: {text}")
 
 
 def _stream_options(args: argparse.Namespace) -> StreamOptions:

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
@@ -48,8 +49,9 @@ def summary_of(stream: Stream) -> dict[str, Any]:
 
 
 def say(text: str) -> None:
-    """A line for people, who may not be reading stdout."""
-    print(text, file=sys.stderr, flush=True)
+    """A line for people, who may not be reading stdout. Where it cannot be written the run goes on without it."""
+    with suppress(OSError):  # a full disk, a pipe that nobody reads
+        print(text, file=sys.stderr, flush=True)
 
 
 def _say_notes(stream: Stream, who: str) -> None:

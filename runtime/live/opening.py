@@ -96,7 +96,7 @@ def open_stream(
             watchers.append(pages[uri].add(stream, _views(options.view, sinks)))
             stream.outputs.append(pages[uri])
         if options.stats_s:
-            watchers.append(Ticker(options.stats_s, timing).watch)
+            watchers.append(Ticker(options.stats_s, timing, run.say).watch)
         opened.pop_all()  # from here on the pipeline closes them
     return stream
 
