@@ -10,8 +10,10 @@ from pathlib import PurePath
 
 from edgedeblur import Failure
 from runtime.sinks.sink import place_of
+from runtime.sources.address import scheme_of, without_credentials
 
 LONGEST_NAME = 32
+KIND_FIRST = ("csi", "gst", "screen", "test")  # schemes whose rest alone says little
 SHARED = ("null://", "http://", "display://")  # any number of streams may go there
 
 
@@ -43,12 +45,16 @@ def routes_of(
 
 def _name_of(uri: str) -> str:
     """A short name for a source: the last part of its path, or its host or scheme. No user, password or query."""
-    scheme, _, rest = uri.rpartition("://")
-    # What stands before the last `@` may be a password; a test scene has its rate behind one, and a name without it.
-    address = rest.split("@")[0] if scheme == "test" else re.split(r"[?#]", rest.rpartition("@")[2])[0]
-    path = PurePath(address.rstrip("/"))
+    scheme, rest = scheme_of(without_credentials(uri))
+    if scheme == "gst":  # by its first element, without what that is told
+        rest = re.split(r"[\s!]", rest.strip())[0]
+    elif scheme == "test":  # without its rate
+        rest = rest.split("@")[0]
+    elif scheme:
+        rest = re.split(r"[?#]", rest)[0]
+    path = PurePath(rest.rstrip("/"))
     last = (path.name if path.suffix[1:].isdigit() else path.stem) or scheme  # an address ends in a number, too
-    name = re.sub(r"[^A-Za-z0-9_]+", "-", f"{scheme}-{last}" if scheme in ("csi", "screen", "test") else last)
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", f"{scheme}-{last}" if scheme in KIND_FIRST else last)
     return name.strip("-")[:LONGEST_NAME] or "stream"
 
 
