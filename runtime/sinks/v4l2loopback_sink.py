@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from fractions import Fraction
@@ -109,7 +110,13 @@ class V4l2LoopbackSink:
         pix.colorspace, pix.priv = api.COLORSPACE_REC709, api.PIX_FMT_PRIV_MAGIC
         pix.ycbcr_enc, pix.quantization = api.YCBCR_ENC_709, api.QUANTIZATION_LIM_RANGE
         pix.xfer_func = api.XFER_FUNC_709
-        same = self._device.asks(Request.S_FMT, wanted) and (pix.height, pix.width) == size
+        try:
+            self._device.call(Request.S_FMT, wanted)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # which refuses the format; the others would be refused, too
+                raise
+            return None
+        same = (pix.height, pix.width) == size
         return pix if same and api.fourcc_name(pix.pixelformat) == codec else None
 
     def _tell_rate(self, rate: Fraction | None) -> None:

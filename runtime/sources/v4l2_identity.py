@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 LINKS = Path("/dev/v4l")
@@ -28,7 +29,7 @@ def stable_uri(uri: str, folder: Path = LINKS) -> str:
 
 
 def _links(folder: Path) -> Iterator[tuple[str, Path]]:
-    """(what it points at, link) of each link in a folder."""
-    if folder.is_dir():
+    """(what it points at, link) of each link in a folder, which goes with the last camera."""
+    with suppress(OSError):
         for link in sorted(folder.iterdir(), reverse=True):  # of several to one node the first by name is kept
             yield os.path.realpath(link), link

@@ -26,7 +26,8 @@ def settle(device: Device, options: SourceOptions) -> tuple[Agreed, list[str]]:
             f"{codec or 'one of: ' + ', '.join(known_codecs())}",
             ExitCode.SOURCE,
         )
-    agreed = agree(device, *choose(modes, wish or DEFAULT_SIZE, options.rate or DEFAULT_RATE))
+    mode, rate = choose(modes, wish or DEFAULT_SIZE, options.rate or DEFAULT_RATE)
+    agreed = agree(device, mode, rate or options.rate)  # a driver that lists no rates may take one all the same
     return agreed, _remarks(device.path, agreed, options)
 
 
@@ -35,6 +36,8 @@ def _remarks(path: str, agreed: Agreed, options: SourceOptions) -> list[str]:
     wish = (options.height, options.width)
     if options.height and options.width and agreed.size != wish:
         remarks.append(f"camera {path} gives {size_text(agreed.size)}, not {options.width}x{options.height}")
+    if options.rate and not agreed.rate:
+        remarks.append(f"camera {path} does not say at which rate it sends: {float(options.rate):.2f} frames/s or not")
     if options.rate and agreed.rate and abs(agreed.rate / options.rate - 1) > RATE_TOLERANCE:
         remarks.append(
             f"camera {path} gives {float(agreed.rate):.2f} frames/s, not {float(options.rate):.2f}: it is as near as "

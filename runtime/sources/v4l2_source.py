@@ -21,6 +21,7 @@ from runtime.sources.v4l2_stream import Stream, capture_time
 from runtime.stop import POLL_S, Stop
 
 COUNTS = 2**32  # sequence numbers start again there
+SLOW_FRAMES = 3  # a camera may be silent for so many of its own frame periods
 
 
 class V4l2Source:
@@ -51,9 +52,11 @@ class V4l2Source:
     def read(self, stop: Stop) -> Frame | None:
         """The newest frame, waiting for one where there is none; None once `stop` is set.
 
-        Raises: Failure (SOURCE) when the camera is gone, breaks or gives no whole frame for `timeout_s`.
+        Raises: Failure (SOURCE) when the camera is gone, breaks or gives no whole frame for `timeout_s`, or for three
+        of its frame periods where those are longer.
         """
-        deadline_ns = now_ns() + int(self._options.timeout_s * 1e9)
+        patience_s = max(self._options.timeout_s, SLOW_FRAMES / float(self.frame_rate or 1000))
+        deadline_ns = now_ns() + int(patience_s * 1e9)
         with failing("camera", self._path):
             first = True
             while not stop.is_set():
@@ -62,7 +65,7 @@ class V4l2Source:
                     return frame
                 first = False
                 if now_ns() > deadline_ns:
-                    raise self._silent()
+                    raise self._silent(patience_s)
         return None
 
     def close(self) -> None:
@@ -109,9 +112,22 @@ class V4l2Source:
 
     def _newest(self, stream: Stream, first: bool) -> tuple[bytes, int, int, bool] | None:
         """What the newest good buffer holds, its index, and when it was captured; the driver gets all buffers back."""
+        buffers, arrival_ns = stream.take(), now_ns()
+        # Nobody read for so long that the driver ran out of buffers: even the newest is old, the next is fresh.
+        stale = first and len(buffers) == stream.buffers > 1
+        early = stale and not self._next_index  # nobody read at all until now: nothing is lost
+        newest = None if early else self._look_through(buffers)
+        if stale and newest is not None:
+            self.superseded += 1
+            newest = None
+        taken = newest and (stream.bytes_of(newest[0]), newest[1], *capture_time(newest[0], arrival_ns))
+        for buffer in buffers:
+            stream.give(buffer)
+        return taken
+
+    def _look_through(self, buffers: list[api.Buffer]) -> tuple[api.Buffer, int] | None:
+        """The newest good one of the buffers, with its index; all are counted."""
         newest: tuple[api.Buffer, int] | None = None
-        buffers = stream.take()
-        arrival_ns = now_ns()
         for buffer in buffers:
             index = self._count(buffer.sequence)
             if buffer.flags & api.BUF_FLAG_ERROR:
@@ -119,14 +135,7 @@ class V4l2Source:
             else:
                 self.superseded += newest is not None
                 newest = buffer, index
-        if first and newest and len(buffers) == stream.buffers > 1:
-            # Nobody read for so long that the driver ran out of buffers: even the newest is old, the next is fresh.
-            self.superseded += 1
-            newest = None
-        taken = newest and (stream.bytes_of(newest[0]), newest[1], *capture_time(newest[0], arrival_ns))
-        for buffer in buffers:
-            stream.give(buffer)
-        return taken
+        return newest
 
     def _count(self, sequence: int) -> int:
         """The index of a frame by the camera's number of it; numbers left out are frames missed."""
@@ -144,10 +153,10 @@ class V4l2Source:
         self._open()
         _note(self.notes, f"camera {self._path} changed to {size_text(self._agreed.size)} while it ran")
 
-    def _silent(self) -> Failure:
+    def _silent(self, patience_s: float) -> Failure:
         seen = f"{self.corrupt} damaged ones so far" if self.corrupt else "and no damaged one"
         return Failure(
-            f"camera {self._path} gave no whole frame for {self._options.timeout_s:g} s ({seen}); check its cable, or "
+            f"camera {self._path} gave no whole frame for {patience_s:g} s ({seen}); check its cable, or "
             "try a smaller size, a lower rate or another --input-codec",
             ExitCode.SOURCE,
         )

@@ -66,3 +66,13 @@ def test_what_has_no_link_stays_as_it_is(dev: Path, tmp_path: Path) -> None:
     ):
         assert stable_uri(uri, dev / "v4l") == uri
     assert stable_uri(f"v4l2://{dev}/video0", tmp_path / "nothing") == f"v4l2://{dev}/video0"
+
+
+def test_links_that_go_while_they_are_read_are_none(dev: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # udev takes the folder away with the last camera.
+    def gone(self: Path) -> None:
+        raise FileNotFoundError(self)
+
+    link(dev, "by-id/usb-046d_C920_1234-video-index0", 0)
+    monkeypatch.setattr(Path, "iterdir", gone)
+    assert stable_uri(f"v4l2://{dev}/video0", dev / "v4l") == f"v4l2://{dev}/video0"

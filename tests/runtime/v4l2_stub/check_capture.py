@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from fractions import Fraction
 from itertools import pairwise
@@ -102,6 +103,23 @@ def test_what_waited_while_nobody_read_is_left_out(stub: StubDevices, opened: Op
     assert accounted(frames, source.missed, source.superseded)
 
 
+def test_what_waited_before_the_first_reading_is_nobodys_loss(stub: StubDevices, opened: Open) -> None:
+    # A run opens its other sources and outputs before it reads the first one.
+    stub.camera("video0", rates="20")
+    source = opened()
+    time.sleep(0.5)
+    woken_ns = now_ns()
+    frames = read(source, 1)
+    assert frames[0].captured_ns > woken_ns
+    assert source.missed == 0
+    assert accounted(frames, source.superseded)
+
+
+def test_a_camera_slower_than_the_timeout_is_waited_for(stub: StubDevices, opened: Open) -> None:
+    stub.camera("video0", rates="1")
+    assert len(read(opened(timeout_s=0.3), 2)) == 2
+
+
 def test_a_driver_with_a_single_buffer_works(stub: StubDevices, opened: Open) -> None:
     stub.camera("video0", "buffers 1", rates="50")
     source = opened()
@@ -175,6 +193,20 @@ def test_a_camera_that_lists_nothing_is_taken_as_it_is_set(stub: StubDevices, op
     assert read(source, 1)[0].size == (36, 52)
 
 
+def test_a_driver_that_lists_no_rates_is_asked_for_one_all_the_same(stub: StubDevices, opened: Open) -> None:
+    stub.camera("video0", rates="")
+    assert opened().notes == []
+    source = opened(rate=Fraction(12))
+    assert "S_PARM video0 1/12" in stub.log()
+    assert any("gives 30.00 frames/s, not 12.00" in note for note in source.notes)
+
+
+def test_a_rate_of_which_the_driver_says_nothing_is_told(stub: StubDevices, opened: Open) -> None:
+    stub.camera("video0", "unlisted")
+    source = opened(rate=Fraction(12))
+    assert any("does not say at which rate it sends: 12.00 frames/s or not" in note for note in source.notes)
+
+
 def test_interlaced_pictures_are_told(stub: StubDevices, opened: Open) -> None:
     stub.camera("video0", "field 4")
     assert any("interlaced" in note for note in opened().notes)
@@ -193,9 +225,10 @@ def test_the_first_of_several_names_is_a_link(stub: StubDevices) -> None:
 
 def test_a_stop_ends_the_wait(stub: StubDevices, opened: Open) -> None:
     stub.camera("video0", "silent 0")
-    source, stop = opened(), Stop()
-    stop.set()
+    source, stop, started_ns = opened(), Stop(), now_ns()
+    threading.Timer(0.2, stop.set).start()
     assert source.read(stop) is None
+    assert now_ns() - started_ns < source._options.timeout_s * 1e9
 
 
 def test_the_stub_is_a_camera_for_ffmpeg_too(stub: StubDevices) -> None:

@@ -104,6 +104,23 @@ def test_a_device_that_a_reader_holds_to_a_size_says_so(stub: StubDevices) -> No
     sink.close()
 
 
+def test_a_device_that_another_program_feeds_says_so(stub: StubDevices) -> None:
+    stub.output("video9", f"refuse S_FMT {errno.EBUSY}")
+    sink = virtual(stub)
+    with pytest.raises(Failure, match="is in use by another program; close that one") as caught:
+        write(sink, bars((36, 52)))
+    assert caught.value.code == ExitCode.ENVIRONMENT
+    sink.close()
+
+
+def test_a_form_that_the_device_refuses_is_passed_over(stub: StubDevices) -> None:
+    stub.output("video9", f"refuse S_FMT {errno.EINVAL} 0 1")
+    sink = virtual(stub)
+    write(sink, bars((36, 52)))
+    sink.close()
+    assert "1 frames, YU12 52x36" in sink.describe()
+
+
 def test_a_device_without_room_costs_frames_and_no_time(stub: StubDevices) -> None:
     stub.output("video9", f"refuse write {errno.EAGAIN} 1 2")
     sink = virtual(stub)
