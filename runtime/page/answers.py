@@ -98,7 +98,7 @@ class Answers:
         channel = self._channel(request.query.get("stream"))
         width = _whole(request, "width", FULL_WIDTH, WIDTHS)
         quality = _whole(request, "quality", FULL_QUALITY, QUALITIES)
-        form = Form(_view(request, "pair"), _rounded(width, ROUNDING[0]), _rounded(quality, ROUNDING[1]))
+        form = Form(_view(request), _rounded(width, ROUNDING[0]), _rounded(quality, ROUNDING[1]))
         if channel.has_ended:
             return text(503, f"the stream {channel.stream.name} has ended")
         if sum(channel.newest.viewers for channel in self._channels()) >= MOST_VIEWERS:
@@ -107,7 +107,7 @@ class Answers:
 
     def _snapshot(self, request: Request) -> Response:
         channel = self._channel(request.query.get("stream"))
-        form = Form(_view(request, "output"), None)
+        form = Form(_view(request), None)
         with channel.watched():
             deadline_ns = now_ns() + SNAPSHOT_NS
             picture = None
@@ -149,8 +149,8 @@ class Answers:
         return channels[name]
 
 
-def _view(request: Request, default: str) -> str:
-    view = request.query.get("view", default)
+def _view(request: Request) -> str:
+    view = request.query.get("view", "output")
     if view not in VIEWS:
         raise BadRequest(400, f"view is one of {', '.join(VIEWS)}")
     return view

@@ -129,12 +129,15 @@ function show(bitmap, captured) {
 
 function paint() {
   const canvas = $("picture");
-  $("divider").hidden = view !== "pair";
-  $("tag-before").hidden = view === "output";
-  $("tag-after").hidden = view === "input";
+  $("divider").hidden = !shown || view !== "pair";
+  $("tag-before").hidden = !shown || view === "output";
+  $("tag-after").hidden = !shown || view === "input";
   if (!shown) return;
   const width = view === "pair" ? shown.width >> 1 : shown.width;
-  if (canvas.width !== width || canvas.height !== shown.height) [canvas.width, canvas.height] = [width, shown.height];
+  if (canvas.width !== width || canvas.height !== shown.height) {
+    [canvas.width, canvas.height] = [width, shown.height];
+    $("stage").style.setProperty("--aspect", width / shown.height);
+  }
   const context = canvas.getContext("2d");
   const cut = view === "pair" ? Math.round(divider * width) : 0;
   const shift = view === "pair" ? width : 0;
@@ -186,6 +189,7 @@ function choose(next) {
     waiting = null;
     shown?.close();
     shown = null;
+    paint();
   }
   for (const button of document.querySelectorAll("[data-view]")) button.setAttribute("aria-pressed", button.dataset.view === view);
   $("snapshot").href = snapshotAddress();
@@ -223,7 +227,7 @@ function unfreeze() {
 
 for (const button of document.querySelectorAll("[data-view]")) button.addEventListener("click", () => choose(button.dataset.view));
 $("freeze").addEventListener("click", () => (frozen ? unfreeze() : freeze()));
-$("full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : $("stage").requestFullscreen()));
+$("full").addEventListener("click", () => (document.fullscreenElement ? document.exitFullscreen() : $("screen").requestFullscreen()));
 $("full").hidden = !document.fullscreenEnabled;
 document.addEventListener("visibilitychange", () => {
   // Nothing is encoded for a page that nobody sees.
@@ -310,25 +314,28 @@ function remember(stream) {
 function showStreams(streams) {
   const list = $("streams");
   list.hidden = streams.length < 2;
-  const key = JSON.stringify(streams.map((stream) => [stream.name, stream.healthy]).concat(name));
-  if (list.dataset.key === key) return;
-  list.dataset.key = key;
-  list.replaceChildren(...streams.map((stream) => {
-    const button = element("button", stream.name);
-    button.dataset.ok = stream.healthy;
-    button.setAttribute("aria-pressed", stream.name === name);
-    button.addEventListener("click", () => {
-      if (stream.name === name) return;
-      name = stream.name;
-      window.history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-      stats = null;
-      shown?.close();
-      shown = waiting = null;
-      choose(view);
-      poll();
-    });
-    return button;
-  }));
+  const names = streams.map((stream) => stream.name);
+  if ([...list.children].map((button) => button.textContent).join() !== names.join()) list.replaceChildren(...names.map(streamButton));
+  streams.forEach((stream, place) => {
+    list.children[place].dataset.ok = stream.healthy;
+    list.children[place].setAttribute("aria-pressed", stream.name === name);
+  });
+}
+
+function streamButton(wanted) {
+  const button = element("button", wanted);
+  button.addEventListener("click", () => {
+    if (wanted === name) return;
+    name = wanted;
+    window.history.replaceState(null, "", `#${encodeURIComponent(name)}`);
+    stats = null;
+    shown?.close();
+    shown = waiting = null;
+    paint();
+    choose(view);
+    poll();
+  });
+  return button;
 }
 
 function showNumbers() {
@@ -395,7 +402,7 @@ function showDevice(device) {
     const readings = Object.entries(device[key] ?? {});
     if (readings.length) lines.push(row(title, "", "group"));
     for (const [place, value] of readings) lines.push(row(place, `${value?.toFixed(places) ?? "–"} ${unit}`, key === "temperatures_c" && value >= 90 ? "hot" : ""));
-    if (key === "watts" && device.watts_total != null && readings.length > 1) lines.push(row("all together", `${device.watts_total.toFixed(1)} W`));
+    if (key === "watts" && device.watts_of?.includes("+")) lines.push(row("all together", `${device.watts_total.toFixed(1)} W`));
   }
   if (device.throttling) lines.push(row("Slowed down by", device.throttling.join(", ") || "nothing", device.throttling.length ? "hot" : ""));
   for (const [what, why] of Object.entries(device.unreadable ?? {})) lines.push(row(what, why, "note"));
@@ -409,6 +416,7 @@ function showState() {
   let state = stats?.state ?? "starting";
   if (locked) state = "locked";
   else if (silence > SILENCE_S) state = "gone";
+  document.body.classList.toggle("stale", state === "gone" || state === "locked");
   $("state").dataset.state = state === "black" ? "live" : state;
   $("state").textContent = STATES[state] ?? TROUBLES[state]?.toLowerCase() ?? state;
   document.title = `${state in TROUBLES ? "⚠ " : ""}${name ? `${name} – ` : ""}edgedeblur`;
@@ -425,7 +433,7 @@ function showState() {
 function reason(state, silence) {
   if (state === "gone") return `It was heard ${duration(silence)} ago, and is asked again every second.`;
   if (state === "locked") return "Open it again with ?token=… in the address.";
-  const text = stats?.reason ? `${stats.reason}.` : "";
+  const words = stats?.reason ?? "", text = words && `${words[0].toUpperCase()}${words.slice(1)}.`;
   const again = stats?.reconnects ? ` It came back ${stats.reconnects} time${stats.reconnects > 1 ? "s" : ""} before.` : "";
   return text.replace("..", ".") + (state === "starting" ? "" : again);
 }
@@ -459,7 +467,7 @@ function draw(canvas, samples, lines, at, label, unit) {
   const context = canvas.getContext("2d");
   context.scale(ratio, ratio);
   const now = samples.at(-1)?.at ?? 0;
-  const top = roundUp(Math.max(1, ...samples.flatMap((sample) => lines.map(([key]) => sample[key] ?? 0))));
+  const top = roundUp(Math.max(10, ...samples.flatMap((sample) => lines.map(([key]) => sample[key] ?? 0))));
   const left = 38, bottom = height - 6, head = 8;
   const x = (time) => left + (1 - (now - time) / (KEPT_S * 1000)) * (width - left - 4);
   const y = (value) => bottom - (value / top) * (bottom - head);
@@ -497,8 +505,10 @@ function draw(canvas, samples, lines, at, label, unit) {
     context.fillRect(x(pick.at), head, 1, bottom - head);
   }
   context.restore();
-  const values = lines.toReversed?.() ?? [...lines].reverse();
-  label.textContent = pick ? values.map(([key]) => (pick[key] == null ? "–" : digits(pick[key]))).join(" / ") + unit + (at === null ? "" : `, ${Math.round((now - pick.at) / 1000)} s ago`) : "";
+  const values = [...lines].reverse();
+  const known = pick && values.every(([key]) => pick[key] != null);
+  const when = at === null || !pick ? "" : `, ${Math.round((now - pick.at) / 1000)} s ago`;
+  label.textContent = (known ? values.map(([key]) => digits(pick[key])).join(" / ") + unit : "–") + when;
 }
 
 function roundUp(value) {
@@ -533,6 +543,7 @@ function fill(parent, items, make) {
 
 function digits(value) {
   if (typeof value !== "number") return "–";
+  if (value === 0) return "0";
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
@@ -546,9 +557,9 @@ function percent(part, whole) {
 }
 
 function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)}\u00a0s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}\u00a0min ${Math.floor(seconds % 60)}\u00a0s`;
+  return `${Math.floor(seconds / 3600)}\u00a0h ${Math.floor((seconds % 3600) / 60)}\u00a0min`;
 }
 
 moveDivider(0.5);

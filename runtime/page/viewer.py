@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 from runtime.frame import now_ns
@@ -19,7 +16,6 @@ from runtime.stop import Stop
 BOUNDARY = "frame"
 KIND = f"multipart/x-mixed-replace;boundary={BOUNDARY}"
 TICK_NS = 200_000_000  # how often a viewer that gets nothing is looked after
-NICENESS = 10  # of 19
 STUCK_S = 20.0  # a client that takes less than one picture in that time is left
 
 
@@ -32,12 +28,11 @@ class Viewing:
     stop: Stop
 
     def response(self) -> Response:
-        return Response(200, self.show, KIND)
+        return Response(200, self.show, KIND, {"X-Accel-Buffering": "no"})  # nginx would collect it
 
     def show(self, connection: Connection) -> None:
         """Raises: OSError when the client goes."""
         pace, number = Pace(self.form), 0
-        _stand_back()
         connection.prefer_new()
         # Each boundary follows its picture at once: browsers show a part when they see its end.
         connection.send(f"--{BOUNDARY}\r\n".encode())
@@ -56,12 +51,6 @@ class Viewing:
                 raise TimeoutError
         now_s = time.monotonic()
         pace.sent(now_s - start_s, now_s)
-
-
-def _stand_back() -> None:
-    """The threads of the run go first: what viewers see may be late, what it makes may not. Of this thread only."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _part(picture: Picture) -> bytes:

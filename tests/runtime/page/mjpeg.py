@@ -30,7 +30,7 @@ class Part:
 class Mjpeg:
     """A client of /stream.mjpg."""
 
-    def __init__(self, served: Served, query: str = "", buffer: int | None = None) -> None:
+    def __init__(self, served: Served, query: str = "?view=pair", buffer: int | None = None) -> None:
         """buffer: bytes that the kernel takes in for it."""
         self.socket = socket.socket()
         self.socket.settimeout(10)

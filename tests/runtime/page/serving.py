@@ -151,7 +151,7 @@ class Served:
             running.stop()
         start_s = time.monotonic()
         self.page.close()
-        assert time.monotonic() - start_s < 2.5
+        assert time.monotonic() - start_s < 3
 
 
 def rest_of(client: socket.socket) -> bytes:

@@ -11,6 +11,7 @@ import pytest
 
 from runtime.page import access
 from runtime.page.page_options import PageOptions
+from tests.runtime.page.browser import BRIGHTNESS, PIXELS, TOO_LOW, TOO_WIDE, Window
 from tests.runtime.page.conftest import Serve
 from tests.runtime.page.serving import TOKEN, Served, until
 from tests.runtime.stand_in import write_model
@@ -33,65 +34,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Mean brightness of a column of the canvas, at a share of its width; null before there is a picture.
-BRIGHTNESS = """
-const canvas = document.getElementById("picture");
-const x = Math.floor(arguments[0] * (canvas.width - 1));
-const pixels = canvas.getContext("2d").getImageData(x, 0, 1, canvas.height).data;
-let sum = 0;
-for (let i = 0; i < pixels.length; i += 4) sum += pixels[i] + pixels[i + 1] + pixels[i + 2];
-return sum / canvas.height / 3;
-"""
-PIXELS = """
-const canvas = document.getElementById("picture");
-const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-let sum = 0;
-for (let i = 0; i < pixels.length; i += 4) sum = (sum * 31 + pixels[i]) % 1000003;
-return sum;
-"""
-TOO_WIDE = """
-const all = [...document.querySelectorAll("body *")];
-const wide = all.filter((element) => element.getBoundingClientRect().right > innerWidth + 0.5);
-return wide.map((element) => element.outerHTML);
-"""
-TOO_LOW = """
-const all = [...document.querySelectorAll("button, .button, select")];
-const low = all.filter((element) => element.offsetParent && element.offsetHeight < 36);
-return low.map((element) => element.outerHTML);
-"""
-
-
-class Window:
-    """A window of the browser, with what the tests ask of it."""
-
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def open(self, served: Served, path: str = "/") -> None:
-        self.driver.get(f"http://127.0.0.1:{served.port}{path}")
-
-    def find(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
-
-    def text(self, selector: str) -> str:
-        return str(self.find(selector).text)
-
-    def js(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def until_moving(self) -> None:
-        first = self.js(PIXELS)
-        until(lambda: self.js(PIXELS) != first)
-
-    def command(self, name: str, **how: object) -> None:
-        self.driver.execute_cdp_cmd(name, how)
-
-    def complaints(self) -> list[str]:
-        """What the browser's console said since the last time, but for connections that failed."""
-        lines = [str(entry["message"]) for entry in self.driver.get_log("browser")]
-        return [
-            line for line in lines if "net::ERR_" not in line and "503 (" not in line and "getImageData" not in line
-        ]
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +73,6 @@ def dimmed(serve: Serve, dim: Path) -> Served:
     return serve(model=dim)
 
 
-def drag(window: Window, share: float) -> None:
-    """The divider's handle to a share of the picture's width, with the mouse."""
-    stage, handle = window.find("#stage").rect, window.find("#divider i").rect
-    middle = handle["x"] + handle["width"] / 2
-    actions = webdriver.ActionChains(window.driver, duration=50).click_and_hold(window.find("#divider i"))
-    actions.move_by_offset(round(stage["x"] + share * stage["width"] - middle), 5).release().perform()
-
-
 def test_the_picture_moves_and_dragging_the_divider_changes_which_side_is_shown(window: Window, dimmed: Served) -> None:
     window.open(dimmed)
     until(lambda: window.js(BRIGHTNESS, 0.1) > 40)
@@ -151,10 +85,10 @@ def test_the_picture_moves_and_dragging_the_divider_changes_which_side_is_shown(
 
     assert is_before(0.3)
     assert not is_before(0.7)
-    drag(window, 0.9)
+    window.drag(0.9)
     assert window.find("#divider").get_attribute("aria-valuenow") == "90"
     assert is_before(0.7)
-    drag(window, 0.1)
+    window.drag(0.1)
     assert window.find("#divider").get_attribute("aria-valuenow") == "10"
     assert not is_before(0.3)
     keys = webdriver.Keys
@@ -221,7 +155,7 @@ def test_a_dead_source_is_shown_as_dead_and_its_return_too(window: Window, serve
     trouble = window.find("#trouble")
     assert trouble.is_displayed()
     assert "Source lost" in trouble.text
-    assert "the cable was pulled" in trouble.text
+    assert "able was pulled" in trouble.text
     until(lambda: "frame is" in trouble.text)
     first = trouble.text
     until(lambda: trouble.text != first)  # its age goes on
@@ -254,11 +188,22 @@ def test_freeze_holds_a_picture_of_full_resolution_and_lets_the_stream_go(window
     until(lambda: "frozen" in window.text("#link") and served.page._all()[0].newest.viewers == 0)
     assert window.js("return [shown.width, shown.height]") == [800, 250]
     still = window.js(PIXELS)
-    until(lambda: "s old" in window.text("#link"))
+    until(lambda: "old" in window.text("#link"))
     assert window.js(PIXELS) == still
     window.find("#freeze").click()
     window.until_moving()
     assert "snapshot.jpg?view=pair&stream=front" in str(window.find("#snapshot").get_attribute("href"))
+
+
+def test_the_divider_is_where_the_halves_meet_in_upright_pictures_too(window: Window, serve: Serve) -> None:
+    window.open(serve(scenes={"front": "test://96x200@30"}))
+    until(lambda: window.js("return shown !== null"))
+    stage, canvas = window.find("#stage").rect, window.find("#picture").rect
+    assert stage["width"] == pytest.approx(canvas["width"], abs=1)
+    assert canvas["height"] / canvas["width"] == pytest.approx(200 / 96, rel=0.03)
+    assert canvas["height"] <= 900 - 100
+    window.drag(0.25)
+    assert window.find("#divider").get_attribute("aria-valuenow") == "25"
 
 
 def test_several_streams_are_chosen_between(window: Window, serve: Serve) -> None:
