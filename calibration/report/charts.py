@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from xml.etree.ElementTree import Element
 
-from calibration.report.markup import tag
+from runtime.report.markup import tag
 
 WIDTH, HEIGHT = 640, 210  # of the line's drawing, in CSS pixels
 LEFT, RIGHT, TOP, BOTTOM = 50, 26, 28, 46  # what it leaves free at its sides for figures

@@ -10,11 +10,11 @@ from xml.etree.ElementTree import Element
 
 from calibration.report.charts import settling_line
 from calibration.report.crops import amplified_difference, data_uri, worst_region
-from calibration.report.markup import Content, html_text, number, tag
 from calibration.report.style import STYLE
 from calibration.report.tables import counted, decibels, frames_table, layers_table, measured, nodes_table
 from calibration.report.verdict import compute, headline, quality
 from runtime.frame import Image
+from runtime.report.markup import Content, html_text, number, tag
 
 SIDE = 128  # pixels: the side of a crop; four of them, each twice as large, fit beside each other
 ENLARGED = 2

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 
 from calibration.measure.quality import MOST_DB
 from calibration.report.charts import signed_bar
-from calibration.report.markup import DASH, Content, number, table, tag
+from runtime.report.markup import DASH, Content, number, table, tag
 
 Line = Mapping[str, Any]
 

@@ -9,9 +9,9 @@ from xml.etree.ElementTree import Element
 from calibration.measure.quality import ASSUMED_DB
 from calibration.report.charts import shares_bar
 from calibration.report.figures import largest_drop, shares
-from calibration.report.markup import DASH, Content, number, tag
 from calibration.report.refusal import refusal
 from calibration.report.tables import counted, precision, quality_table
+from runtime.report.markup import DASH, Content, number, tag
 
 Report = Mapping[str, Any]
 

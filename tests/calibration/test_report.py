@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from calibration.report.as_json import report_bytes
 from calibration.report.charts import settling_line, shares_bar, signed_bar
 from calibration.report.crops import amplified_difference, worst_region
-from calibration.report.markup import html_text, number, tag
 from calibration.report.page import AMPLIFIED, SIDE, WorstFrame, report_page
 from runtime.frame import Image
+from runtime.report.markup import html_text, number, tag
 
 HOSTILE = '<script>alert(1)</script>&".png'
 VOID = {"meta", "img", "wbr", "br"}
