@@ -10,21 +10,17 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
-from runtime.frame import Image, size_text
 from runtime.measure.quality import psnr
-from runtime.reaching import reaching
-from runtime.sessions.models import ModelOptions, open_session
 from runtime.sessions.session import Session
-from runtime.sources.image_source import natural_order, read_image
-from runtime.sources.source import IMAGE_SUFFIXES
 from runtime.steering.gated_session import TO_STAY_OPEN, Gate, is_sharp
+from runtime.steering.pairs import add_pair_arguments, open_for, read_pairs
 
 MOST_DB = 60.0  # counted for a frame: beyond it nobody sees a difference, and equal pictures have no number at all
 MOST_DROP_DB = 0.05
@@ -96,23 +92,8 @@ def summary_of(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     }
 
 
-def read_pairs(folder: Path) -> Iterator[tuple[str, Image, Image]]:
-    """(name, blurred, sharp) of each pair, in the order people count. Raises: Failure (SOURCE)."""
-    blurred, sharp = (_pictures(folder / side) for side in ("blur", "sharp"))
-    if lone := blurred.keys() ^ sharp.keys():
-        raise Failure(f"{folder}: '{min(lone)}' is in one of blur/ and sharp/ only; remove it", ExitCode.SOURCE)
-    for name in blurred:
-        pair = read_image(blurred[name]), read_image(sharp[name])
-        if pair[0].shape != pair[1].shape:
-            sizes = " and ".join(size_text((image.shape[0], image.shape[1])) for image in pair)
-            raise Failure(f"{folder}: '{name}' is of two sizes, {sizes}; remove it", ExitCode.SOURCE)
-        yield name, *pair
-
-
 def _run(args: argparse.Namespace) -> int:
-    first = next(read_pairs(args.data))[1]
-    session, _ = open_session(ModelOptions(args.model, args.threads), lambda: (first.shape[0], first.shape[1]))
-    with closing(session):
+    with closing(open_for(args.data, args.model, args.threads)) as session:
         verdicts = check_gate(session, args.data, args.video)
         summary = {"model": session.describe(), **summary_of(verdicts)}
     if args.json:
@@ -142,25 +123,12 @@ def _times(verdict: Verdict) -> tuple[float, float]:
     return verdict.gate_ms, verdict.network_ms
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """Pictures by their name without suffix."""
-    with reaching(str(folder)):
-        if not folder.is_dir():
-            raise Failure(f"'{folder}' is not there; expected a folder with blur/ and sharp/", ExitCode.SOURCE)
-        paths = sorted((p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
-    if not paths:
-        raise Failure(f"'{folder}' holds no pictures", ExitCode.SOURCE)
-    return {path.stem: path for path in paths}
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m runtime.steering.gate_check",
         description="measure what the gate (--gate auto) costs in PSNR and saves in time, on pairs",
     )
-    parser.add_argument("--data", type=Path, required=True, help="a folder with blur/ and sharp/")
-    parser.add_argument("--model", default="edge-n", help="as for `edgedeblur run` (default: edge-n)")
-    parser.add_argument("--threads", type=int, default=0, help="cores for ONNX Runtime; 0 (the default): all")
+    add_pair_arguments(parser)
     parser.add_argument("--video", action="store_true", help="the pairs are consecutive frames of one video")
     parser.add_argument(
         "--max-psnr-drop",

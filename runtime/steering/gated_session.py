@@ -9,8 +9,8 @@ from runtime.steering.sharpness import sharpness
 
 # (least ratio, most noise in grey levels). Measured: README.md. A noisy frame is none for the gate, however sharp: the
 # network also takes noise away.
-TO_OPEN = (0.6, 2.5)
-TO_STAY_OPEN = (0.5, 3.0)
+TO_OPEN = (0.7, 2.0)
+TO_STAY_OPEN = (0.6, 2.5)
 FRAMES_TO_OPEN = 5  # in a row; one blurred frame closes it, since that one would be seen
 
 

@@ -6,6 +6,8 @@ says what networks and true sharp pictures reach.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -23,29 +25,44 @@ DARK, GREYS = 16, 224  # values from DARK on, so many, are neither nearly black 
 Sums = NDArray[np.number]
 
 
+@dataclass(frozen=True)
+class Sign:
+    """One thing that speaks against an output where its value is beyond its limit."""
+
+    name: str
+    value: float  # in grey levels, or a share
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.name} is {self.value:.3g}, trusted up to {self.limit:g}"
+
+
 def distrust(before: Image, after: Image) -> str:
     """Why `after` is not `before` deblurred, in words; empty where nothing speaks against it.
 
     before, after: (H, W, 3) uint8 of one shape. NaN and infinity have become 0 or 255 in a picture.
     """
+    return next((str(sign) for sign in signs(before, after) if sign.value > sign.limit), "")
+
+
+def signs(before: Image, after: Image) -> Iterator[Sign]:
+    """All that is looked at, one after the other, as for `distrust`."""
     height, width = before.shape[:2]
     grid = _grid(height, width)
     old, new = (image.reshape(height, -1)[:: grid.step][: grid.rows] for image in (before, after))
     change = np.subtract(new, old, dtype=np.int16)
     drift = grid.most(grid.sums(change))
     for part, limit in MOST_DRIFT.items():
-        if drift[part] > limit:
-            return f"the colour of {part} drifted by {drift[part]:.0f} levels"
+        yield Sign(f"colour drift of {part}", drift[part], limit)
     apart = grid.most(grid.sums(np.abs(change)).sum(2, keepdims=True) / 3)
     for part, limit in MOST_CHANGE.items():
-        if apart[part] > limit:
-            return f"{part} is {apart[part]:.0f} levels from what it was"
+        yield Sign(f"change of {part}", apart[part], limit)
     if apart["a block"] < MOST_SATURATED * DARK:  # no block changed enough to have become black or white
-        return ""
+        return
     # Bytes wrap around: 255 and 0 become 0 and 1.
     saturated = (new + np.uint8(1) <= 1) & (old - np.uint8(DARK) < GREYS)
     share = grid.most(grid.sums(saturated.view(np.int8)).sum(2, keepdims=True) / 3)["a block"]
-    return f"{share:.0%} of a block became black or white" if share > MOST_SATURATED else ""
+    yield Sign("share of a block that became black or white", share, MOST_SATURATED)
 
 
 class _Grid:

@@ -1,10 +1,14 @@
-"""Sharp pictures without files, and motion blur as a camera makes it."""
+"""Sharp pictures, motion blur as a camera makes it, and pairs of both as files."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
-from runtime.frame import Image
+from runtime.frame import Frame, Image
+from runtime.sinks.image_sink import ImageSink
+from runtime.sinks.sink import SinkOptions
 
 
 def sharp_picture(size: tuple[int, int], seed: int = 0) -> Image:
@@ -37,3 +41,13 @@ def moved(image: Image, length: int, angle: float = 0.0) -> Image:
 
 def noisy(image: Image, sigma: float, seed: int = 0) -> Image:
     return np.clip(image + np.random.default_rng(seed).normal(0, sigma, image.shape), 0, 255).round().astype(np.uint8)
+
+
+def write_pairs(folder: Path, pairs: list[tuple[Image, Image]]) -> Path:
+    """`pairs` of (blurred, sharp) as blur/000000.png, sharp/000000.png, … in `folder`."""
+    for side, pictures in zip(("blur", "sharp"), zip(*pairs, strict=True), strict=True):
+        sink = ImageSink(f"{folder / side}/%06i.png", SinkOptions())
+        for index, image in enumerate(pictures):
+            sink.write(image, Frame(image, index, 0))
+        sink.close()
+    return folder

@@ -10,17 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgedeblur import ExitCode
 from runtime.frame import Image
 from runtime.sessions.models import ModelOptions, open_session
 from runtime.sessions.onnx_session import OnnxSession
 from runtime.sources.scene import render_loop
 from runtime.steering.gated_session import FRAMES_TO_OPEN, GatedSession
+from runtime.steering.guard_check import main
 from runtime.steering.guarded_session import GuardedSession
 from runtime.steering.trust import BLOCK, distrust
 from tests.runtime.conftest import picture
 from tests.runtime.stand_in import write_model
 from tests.runtime.steering.bad_models import FAULTS, write_bad_model
-from tests.runtime.steering.pictures import sharp_picture
+from tests.runtime.steering.pictures import sharp_picture, write_pairs
 
 SIZE = (180, 244)  # (height, width): no multiple of a block on either side
 
@@ -124,3 +126,16 @@ def test_a_good_result_is_passed_on_as_it_is(tmp_path: Path) -> None:
         assert (session.infer(frame) == inner.infer(frame)).all()
         assert session.describe() == inner.describe()
         assert session.min_size == inner.min_size
+
+
+def test_the_command_shows_how_far_from_the_limits_a_network_is(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_pairs(tmp_path / "pairs", render_loop(SIZE)[:3])
+    assert main(["--data", str(folder), "--model", str(model)]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "9 judged, 0 distrusted" in said
+    assert [float(value) for value in said.splitlines()[1].split()[-4:-1]] == [10, 0, 0]  # the stand-in changes nothing
+    bad = write_bad_model(tmp_path / "bad.onnx", "colour cast")
+    assert main(["--data", str(folder), "--model", str(bad)]) == ExitCode.QUALITY
+    assert "000002, output: colour drift of the picture is 12, trusted up to 10" in capsys.readouterr().out
