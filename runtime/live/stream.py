@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from runtime.frame import UNIQUE, now_ns
 from runtime.live.status import Controls, Status
 from runtime.measure.summary import STAGES
-from runtime.measure.timing import Delivery, Timing
+from runtime.measure.timing import Timing
 from runtime.pipeline import Pipeline
 from runtime.steering.steering import Steering
 
@@ -33,7 +33,6 @@ class Stream:
     status: Status
     controls: Controls
     steering: Steering | None = None  # what decides on what the network sees
-    latest: Delivery | None = None  # the frame delivered last, before and after, where somebody wants to see it
     outputs: list[Described] = field(default_factory=list)  # what was written and shown
     at_end: list[Callable[[], None]] = field(default_factory=list)  # called once the pipeline is through
 
