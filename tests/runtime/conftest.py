@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import onnxruntime  # noqa: F401 - before GStreamer, whose libunwind breaks its exceptions where torch is loaded, too
 import pytest
 
 from edgedeblur import main
