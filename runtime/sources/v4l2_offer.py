@@ -16,6 +16,7 @@ from runtime.sources.v4l2_device import Device
 from runtime.sources.v4l2_modes import CODECS, DEFAULT_RATE, DEFAULT_SIZE, Mode, Size
 
 NO_SIGNAL = (errno.ENOLINK, errno.ENOLCK, errno.ERANGE)
+MOST_PARTS = 1001  # of 30000/1001 frames/s; drivers reckon with 32 bits
 MOST_ENTRIES = 1000  # of one list: a driver that never ends its list must not hang us
 
 
@@ -90,10 +91,13 @@ def _set_rate(device: Device, rate: Fraction | None) -> Fraction | None:
     if not device.asks(Request.G_PARM, wanted):
         return None
     capture = wanted.parm.capture
+    given = _rate_of(capture.timeperframe)
     if rate is not None and capture.capability & api.CAP_TIMEPERFRAME:
-        capture.timeperframe = api.Fraction(rate.denominator, rate.numerator)
-        device.asks(Request.S_PARM, wanted)
-    return _rate_of(capture.timeperframe)
+        near = rate.limit_denominator(MOST_PARTS)
+        capture.timeperframe = api.Fraction(near.denominator, near.numerator)
+        if device.asks(Request.S_PARM, wanted):
+            given = _rate_of(capture.timeperframe)
+    return given
 
 
 def _sizes(device: Device, codec: str, near: Size | None) -> Iterator[Size]:

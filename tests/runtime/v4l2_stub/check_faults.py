@@ -62,12 +62,12 @@ def test_a_camera_of_nothing_but_damage_is_told_after_the_timeout(stub: StubDevi
 
 
 def test_another_size_is_taken_in_mid_stream(stub: StubDevices, opened: Open) -> None:
-    stub.camera("video0", "events", "timings", "change 5 next", rates="50")
+    stub.camera("video0", "events", "timings", "change 20 next", rates="50")
     large = stub.mode("large", [grey(3, (90, 120))], (90, 120), "25")
     stub.device("next", "card Stub Camera", "caps capture", large, "events", "timings", "change 3 after")
     stub.device("after", "card Stub Camera", "caps capture", stub.mode("small", [grey(5, (36, 52))], (36, 52), "50"))
     source = opened()
-    frames = read(source, 15)
+    frames = read(source, 40)
     sizes = [frame.size for frame in frames]
     assert sizes == sorted(sizes, key=[(48, 64), (90, 120), (36, 52)].index)
     assert set(sizes) == {(48, 64), (90, 120), (36, 52)}
