@@ -97,7 +97,7 @@ def open_sink(uri: str, options: SinkOptions | None = None) -> Sink:
     if uri.startswith(("rtsp://", "rtsps://")):
         return _open_rtsp(uri, options)
     if uri.startswith(("http://", "https://")):
-        raise Failure("an http:// output is the page of a run, http://@:8080 or http://ADDRESS:PORT, and no file")
+        raise Failure("an http:// output is the page of a run, http://@:8080 or http://@ADDRESS:PORT, and no file")
     path = uri.removeprefix("file://")
     if "://" in path:
         from runtime.sinks.rtsp_address import shown_output

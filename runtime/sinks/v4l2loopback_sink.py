@@ -15,7 +15,7 @@ from runtime.sinks.sink import SinkOptions
 from runtime.sources import v4l2_api as api
 from runtime.sources.v4l2_api import Request
 from runtime.sources.v4l2_colours import plane_of
-from runtime.sources.v4l2_device import Device, failing
+from runtime.sources.v4l2_device import NOT_V4L2, Device, failing
 from runtime.sources.v4l2_raw import YUV_FORMATS, plane_layout, plane_views
 from runtime.sources.video_io import MATRIX_709, RANGE_FULL, RANGE_LIMITED, SCALE_EXACT, SCALE_FULL_CHROMA
 
@@ -68,13 +68,15 @@ class V4l2LoopbackSink:
     def _open(self) -> Device:
         number = re.fullmatch(r"/dev/video(\d+)", self._path)
         make = f"make one with: {MODPROBE}{f' video_nr={number[1]}' if number else ''}"
-        try:
-            with failing("virtual camera", self._path, ExitCode.ENVIRONMENT):
+        with failing("virtual camera", self._path, ExitCode.ENVIRONMENT):
+            try:
                 device = Device(self._path)
-        except Failure as failure:
-            if os.path.exists(self._path):
-                raise
-            raise Failure(f"there is no {self._path}; {make}", ExitCode.ENVIRONMENT) from failure
+            except FileNotFoundError:
+                raise Failure(f"there is no {self._path}; {make}", ExitCode.ENVIRONMENT) from None
+            except OSError as error:
+                if error.errno not in NOT_V4L2:
+                    raise
+                raise Failure(f"{self._path} is no V4L2 device; {make}", ExitCode.ENVIRONMENT) from None
         if not device.can & api.CAP_VIDEO_OUTPUT:
             device.close()
             raise Failure(

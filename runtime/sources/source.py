@@ -79,7 +79,7 @@ def open_source(uri: str, options: SourceOptions | None = None) -> Source:
     scheme, rest = scheme_of(uri)
     if scheme and scheme != "file":
         return _open_scheme(scheme, f"{scheme}://{rest}", options)
-    if re.fullmatch(r"/dev/video\d+", uri):
+    if re.fullmatch(r"/dev/(video\d+|v4l/.+)", uri):
         return _open_scheme("v4l2", f"v4l2://{uri}", options)
     path = rest
     if not path:

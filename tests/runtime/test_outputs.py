@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame
+from runtime.page.page_options import page_options
 from runtime.sinks.sink import SinkOptions, open_sink
 from runtime.sources.image_source import read_image
 from runtime.sources.source import frames_of, open_source
@@ -169,6 +171,13 @@ def test_a_kind_of_output_that_there_is_not(uri: str) -> None:
         open_sink(uri)
     assert caught.value.code == ExitCode.USAGE
     assert "secret" not in str(caught.value)
+
+
+def test_a_page_in_another_form_is_told_the_forms_that_work() -> None:
+    with pytest.raises(Failure) as caught:
+        open_sink("http://0.0.0.0:8080")
+    forms = re.findall(r"http://\S+\w", str(caught.value).replace("ADDRESS:PORT", "127.0.0.1:8081"))
+    assert [page_options(form, None, {}).port for form in forms] == [8080, 8081]
 
 
 def test_several_outputs_at_once(run: Run, tmp_path: Path, video: Path) -> None:

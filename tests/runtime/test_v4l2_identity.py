@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from edgedeblur import Failure
+from runtime.sources.source import open_source
 from runtime.sources.v4l2_identity import stable_uri
 
 
@@ -76,3 +78,8 @@ def test_links_that_go_while_they_are_read_are_none(dev: Path, monkeypatch: pyte
     link(dev, "by-id/usb-046d_C920_1234-video-index0", 0)
     monkeypatch.setattr(Path, "iterdir", gone)
     assert stable_uri(f"v4l2://{dev}/video0", dev / "v4l") == f"v4l2://{dev}/video0"
+
+
+def test_a_link_of_udev_is_a_camera_as_it_stands() -> None:
+    with pytest.raises(Failure, match="there is no camera /dev/v4l/by-id/usb-046d_C920_1234-video-index7"):
+        open_source("/dev/v4l/by-id/usb-046d_C920_1234-video-index7")

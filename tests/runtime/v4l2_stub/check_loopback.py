@@ -155,6 +155,13 @@ def test_a_device_that_is_not_there_is_to_be_made(stub: StubDevices) -> None:
     assert caught.value.code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize("path", ["/dev/null", "/tmp"])
+def test_what_is_no_device_of_v4l2_is_told(stub: StubDevices, path: str) -> None:
+    with pytest.raises(Failure, match=f"{path} is no V4L2 device; make one with: sudo modprobe") as caught:
+        open_sink(f"v4l2loopback://{path}")
+    assert caught.value.code == ExitCode.ENVIRONMENT
+
+
 def test_a_camera_is_no_virtual_one(stub: StubDevices) -> None:
     stub.camera("video9")
     with pytest.raises(Failure, match="takes no pictures") as caught:
