@@ -13,6 +13,7 @@ from runtime.sources.source import Source, SourceOptions, open_source
 from runtime.sources.v4l2_identity import stable_uri
 from runtime.stop import Stop
 
+MAY_READ_FILES = re.compile(r"gst://", re.IGNORECASE)  # only once it is open is it known whether it is live
 LIVE = re.compile(r"(?:v4l2|csi|rtsps?|https?|gst|screen)://|/dev/|test://.*@", re.IGNORECASE)
 NOISY = re.compile(
     r"(?:v4l2|csi)://|/dev/", re.IGNORECASE
@@ -31,22 +32,26 @@ def supervised(
 
     Raises: Failure as `open_source` does, for a live source unless it is to be waited for.
     """
-    if not LIVE.match(uri):
-        source = open_source(uri, options)
-        status.change("live")
-        return source
+    opened = None
+    if not LIVE.match(uri) or (MAY_READ_FILES.match(uri) and not lost.wait_for_source):
+        opened = open_source(uri, options)
+        if not opened.live:
+            status.change("live")
+            return opened
     status.may_stand_still = not NOISY.match(uri)
-    subject = Supervised(_Place(uri, options).open, without_credentials(uri), bool(NOISY.match(uri)))
+    subject = Supervised(_Place(uri, options, opened).open, without_credentials(uri), bool(NOISY.match(uri)))
     return SupervisedSource(subject, lost, status, say, stop)
 
 
 class _Place:
     """Where a source is found: /dev/videoN may be another camera when this one is plugged in again."""
 
-    def __init__(self, uri: str, options: SourceOptions) -> None:
-        self._uri, self._options = uri, options
+    def __init__(self, uri: str, options: SourceOptions, opened: Source | None = None) -> None:
+        """opened: the source, where it is open already."""
+        self._uri, self._options, self._opened = uri, options, opened
 
     def open(self) -> Source:
-        source = open_source(self._uri, self._options)
+        opened, self._opened = self._opened, None
+        source = opened or open_source(self._uri, self._options)
         self._uri = stable_uri(self._uri)
         return source

@@ -324,6 +324,16 @@ def test_a_run_from_a_pipeline(run: Run, tmp_path: Path) -> None:
     assert "arrival-stamped" not in text
 
 
+def test_a_run_from_a_pipeline_that_reads_a_file_takes_every_frame_and_ends(
+    run: Run, video: Path, tmp_path: Path
+) -> None:
+    code, text = run(f"gst://filesrc location={video} ! decodebin", tmp_path / "out.mp4", "--on-lost", "exit")
+    assert code == 0
+    assert "24 delivered of 24 captured; dropped: none" in text
+    times = [float(frame.time or 0) for frame in frames_of(open_source(str(tmp_path / "out.mp4")))]
+    assert times == pytest.approx([index / 30 for index in range(24)], abs=1e-4)
+
+
 def test_the_pipeline_of_a_csi_camera() -> None:
     options = SourceOptions(720, 1280, Fraction("59.94"))
     assert csi_pipeline(1, options) == (
