@@ -60,7 +60,19 @@ def _counts(summary: dict[str, Any]) -> list[str]:
         f"{'frames':8} {summary['delivered']} delivered of {summary['captured']} captured; dropped: {drops or 'none'}"
     )
     fps = f"{summary['fps']:.2f} unique frames/s" if summary["fps"] else "too few frames to say"
-    return [counts, f"{'output':8} {fps}"]
+    return [counts, *_hows(summary), f"{'output':8} {fps}"]
+
+
+def _hows(summary: dict[str, Any]) -> list[str]:
+    """How the frames came to be, where not all of them went through the network, and how it was steered."""
+    by_how, steering = summary.get("by_how", {}), summary.get("steering", {})
+    lines = []
+    if set(by_how) - {"deblurred"}:
+        kinds = ", ".join(f"{count} {how}" for how, count in by_how.items())
+        lines.append(f"{'':8} of those that went out: {kinds}; held, blank and passthrough do not count as delivered")
+    if "rung" in steering:
+        lines.append(f"{'ladder':8} {steering['steps']} steps; at the end: {steering['rung']}")
+    return lines
 
 
 def _table(summary: dict[str, Any]) -> list[str]:

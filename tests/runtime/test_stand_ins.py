@@ -17,6 +17,7 @@ from runtime.sinks.sink import Sink
 from runtime.stop import Stop
 from tests.runtime.conftest import Run
 from tests.runtime.fakes import CountingSource, KeepingSink, SlowSession, pipeline
+from tests.runtime.stand_in import write_model
 
 
 class SaysHow(CountingSource):
@@ -124,6 +125,15 @@ def test_strength_is_an_option(run: Run, tmp_path: Path) -> None:
     assert run("test://64x48", "null://", "--frames", "3", "--strength", "0.5")[0] == 0
     with pytest.raises(SystemExit):
         run("test://64x48", "null://", "--strength", "1.5")
+
+
+def test_what_was_guarded_is_told(run: Run, tmp_path: Path) -> None:
+    dark = write_model(tmp_path / "dark.onnx", gain=0.2)
+    code, text = run("test://64x48", "--frames", "7", "--model", dark, "--target-fps", "1")
+    assert code == 0
+    assert "of those that went out: 7 guarded;" in text
+    assert "ladder   0 steps; at the end: stand-in fp32" in text
+    assert "of those" not in run("test://64x48", "--frames", "7")[1]
 
 
 def test_several_inputs_in_one_run(run: Run, video: Path, tmp_path: Path) -> None:
