@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from runtime.stop import POLL_S, Stop
@@ -14,16 +15,17 @@ Item = TypeVar("Item")
 class Mailbox(Generic[Item]):
     """A first-in first-out queue of `slots` items.
 
-    latest=True: `put` never waits; a full box loses its oldest item, which counts as superseded.
+    latest=True: `put` never waits; a full box loses its oldest item, which counts as superseded if `counts` says so.
     latest=False: `put` waits for room; nothing is lost.
     """
 
-    def __init__(self, slots: int, latest: bool) -> None:
+    def __init__(self, slots: int, latest: bool, counts: Callable[[Item], bool] = lambda item: True) -> None:
         if slots < 1:
             raise ValueError(f"a mailbox needs at least one slot, not {slots}")
         self.superseded = 0
         self._slots = slots
         self._latest = latest
+        self._counts = counts
         self._items: deque[Item] = deque()
         self._closed = False
         self._changed = threading.Condition()
@@ -36,8 +38,7 @@ class Mailbox(Generic[Item]):
             if self._closed or stop.is_set():
                 return False
             if len(self._items) >= self._slots:
-                self._items.popleft()
-                self.superseded += 1
+                self.superseded += self._counts(self._items.popleft())
             self._items.append(item)
             self._changed.notify_all()
             return True

@@ -51,12 +51,11 @@ class Pipeline:
         self.latest_wins = options.latest
         self._timing, self._options = timing, options
         slots = 1 if options.latest else options.read_ahead
-        self._inbox: Mailbox[Delivery] = Mailbox(slots, options.latest)
-        self._outbox: Mailbox[Delivery] = Mailbox(slots, options.latest)
+        self._inbox: Mailbox[Delivery] = Mailbox(slots, options.latest, _captured)
+        self._outbox: Mailbox[Delivery] = Mailbox(slots, options.latest, _captured)
         self._stop = Stop()
         self._error: BaseException | None = None
-        self._read = self._taken = self._delivered = self._not_admitted = 0  # frames
-        self._stood_in = self._repeated = self._nothing_held = 0  # of those that stand in: read, taken, without effect
+        self._read = self._taken = self._delivered = self._not_admitted = 0  # frames that were captured
         self._last_sharp: Image | None = None
         self._too_small = 0  # pictures that were left out
         self._first_too_small: TooSmall | None = None
@@ -94,13 +93,13 @@ class Pipeline:
     @property
     def captured(self) -> int:
         """Frames that the source gave; what stands in for those of a lost one is none."""
-        return self._read - self._stood_in + self.source.superseded
+        return self._read + self.source.superseded
 
     def drops(self) -> dict[str, int]:
         """Frames captured and not delivered, by cause."""
         unread = self._read - self._inbox.superseded - self._taken
         refused = self._too_small + self._not_admitted
-        undelivered = self._taken - refused - self._nothing_held - self._outbox.superseded - self._delivered
+        undelivered = self._taken - refused - self._outbox.superseded - self._delivered
         return {
             "camera_gap": self.source.missed,
             "superseded": self._inbox.superseded + self.source.superseded,
@@ -114,14 +113,13 @@ class Pipeline:
     def _capture(self) -> None:
         try:
             while not self._enough() and (frame := self.source.read(self._stop)) is not None:
-                if self._options.latest and frame.how in STAND_INS and len(self._inbox):
+                item = Delivery(frame, now_ns() if frame.sensor_stamped else frame.captured_ns)
+                if self._options.latest and not _captured(item) and len(self._inbox):
                     continue  # what stands in pushes out nothing that waits
-                received_ns = now_ns() if frame.sensor_stamped else frame.captured_ns
-                self._read += 1
-                self._stood_in += frame.how in STAND_INS
-                if not self._inbox.put(Delivery(frame, received_ns), self._stop):
+                self._read += _captured(item)
+                if not self._inbox.put(item, self._stop):
                     break
-                del frame  # a waiting reader must not keep the last picture alive
+                del frame, item  # a waiting reader must not keep the last picture alive
         except BaseException as error:
             # The frames before the error are whole: they are still deblurred and delivered.
             self._error = self._error or error
@@ -152,11 +150,11 @@ class Pipeline:
         # A camera's frame is waited for at once: one in flight behind another would only be older when it is done.
         depth = 1 if self.source.live else self._session.depth
         limit = self._options.frames
-        while limit is None or self._taken - self._repeated < limit:
+        while limit is None or self._taken < limit:
             item = self._inbox.get(self._stop)
             if item is None:
                 break
-            self._taken += 1
+            self._taken += _captured(item)
             if not self._begin(item):
                 continue
             flying.append(item)
@@ -174,13 +172,9 @@ class Pipeline:
         frame = item.frame
         item.how, item.started_ns = frame.how, now_ns()
         if frame.how != "deblurred":
-            self._repeated += frame.how in STAND_INS
             item.sharp = self._last_sharp if frame.how == "held" else frame.image
             item.finished_ns = now_ns()
-            if item.sharp is None or item.sharp.shape != frame.image.shape:
-                self._nothing_held += 1
-                return False
-            return True
+            return item.sharp is not None and item.sharp.shape == frame.image.shape
         if not self._fits(frame):
             return False
         if not self._options.admit():
@@ -246,7 +240,7 @@ class Pipeline:
         picture = compose(controls.view, frame.image, blend(frame.image, sharp, controls.strength))
         self._outlet.write(picture, frame)
         item.done_ns = now_ns()
-        self._delivered += 1
+        self._delivered += _captured(item)
         self._timing.add(item)
         self.quality.add(frame.image, sharp, frame.reference)
         for watcher in self._options.watchers:
@@ -255,6 +249,11 @@ class Pipeline:
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error
         self._stop.set()
+
+
+def _captured(item: Delivery) -> bool:
+    """Whether a frame is the source's own; what stands in for one counts in `Timing.by_how` alone."""
+    return item.frame.how not in STAND_INS
 
 
 def _join(thread: threading.Thread, patience_s: float = float("inf")) -> bool:

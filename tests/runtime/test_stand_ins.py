@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,7 @@ class Values(KeepingSink):
     """Keeps the value of each picture."""
 
     def write(self, picture: Image, frame: Frame) -> None:
+        time.sleep(self.seconds)
         self.kept.append(int(picture[0, 0, 0]))
 
 
@@ -168,6 +170,20 @@ def test_a_frame_that_stands_in_pushes_no_frame_out() -> None:
     run.run(Stop())
     assert 101 in sink.kept
     assert run.drops()["superseded"] <= 1
+
+
+@pytest.mark.parametrize("latest", [False, True])
+@pytest.mark.parametrize(("session_s", "sink_s"), [(0.0, 0.01), (0.01, 0.0)])
+def test_what_stands_in_is_never_a_drop(latest: bool, session_s: float, sink_s: float) -> None:
+    hows: list[How] = ["deblurred", "held", "held", "blank", "passthrough", "held"] * 15
+    source, sink = SaysHow(hows), Values(sink_s)
+    source.period_s = 0.001
+    run = pipeline(source, SlowSession(session_s), [sink], latest=latest)
+    run.run(Stop())
+    own = run._timing.by_how["deblurred"] + run._timing.by_how["passthrough"]
+    assert run.captured == 30
+    assert own + sum(run.drops().values()) == 30
+    assert min(run.drops().values()) == 0
 
 
 class SmallPictures(CountingSource):
