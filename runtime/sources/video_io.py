@@ -63,10 +63,14 @@ def bgr_of(picture: av.VideoFrame) -> Image:
     elif picture.format.is_rgb or name == "pal8":
         image = picture.to_ndarray(format="bgr24")
     else:
+        matrix, picture.color_range = _matrix(picture), _range(picture)
+        picture.colorspace = matrix  # PyAV 17 knows BT.2020 only from here
         image = picture.to_ndarray(
             format="bgr24",
-            src_colorspace=_matrix(picture),
-            src_color_range=_range(picture),
+            src_colorspace=matrix,
+            # BGR has none. PyAV before 17 leaves both matrix and range to FFmpeg where source and target say the same.
+            dst_colorspace=MATRIX_601 if matrix != MATRIX_601 else MATRIX_709,
+            src_color_range=picture.color_range,
             dst_color_range=RANGE_FULL,
             interpolation=SCALE_EXACT | SCALE_FULL_CHROMA,
         )
