@@ -31,11 +31,14 @@ class Access:
         """The answer to a request that another site had a browser make, None for all others."""
         # A site whose name was pointed at 127.0.0.1 (DNS rebinding) is of the same origin; its name gives it away.
         if self._loopback and not LOOPBACK_HOST.fullmatch(request.headers.get("host", "localhost")):
-            return text(421, "this page is served to this machine only: open it as http://localhost:PORT")
+            return text(421, "this page is served to this machine only: open it as http://localhost:PORT or by number")
+        site = request.headers.get("sec-fetch-site", "none")
+        if site == "same-origin":  # as the browser sees it, whatever a proxy in between makes of the Host
+            return None
         origin, host = request.headers.get("origin"), request.headers.get("host", "")
         if request.method == "POST" and origin is not None and origin.partition("://")[2].lower() != host.lower():
             return text(403, "only the page itself may change something")
-        if request.headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
+        if site == "none":
             return None
         # Another page may link to this one, and show its picture where it knows the token.
         is_link = request.headers.get("sec-fetch-mode") == "navigate" and request.method != "POST"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import BoundedSemaphore
 from typing import Any
 
 from runtime.frame import now_ns
@@ -14,7 +16,7 @@ from runtime.page.channel import Channel
 from runtime.page.metrics import KIND as METRICS
 from runtime.page.metrics import metrics_text
 from runtime.page.pace import FULL_QUALITY, FULL_WIDTH
-from runtime.page.pictures import VIEWS, Form
+from runtime.page.pictures import VIEWS, Form, Picture
 from runtime.page.reports import Reports
 from runtime.page.request import BadRequest, Request
 from runtime.page.response import Response, as_json, text
@@ -22,15 +24,17 @@ from runtime.page.viewer import Viewing
 from runtime.stop import Stop
 
 MOST_VIEWERS = 32
+MOST_SNAPSHOTS = 8  # at a time: each holds a picture of full size until its client has taken it
 SNAPSHOT_NS = 3_000_000_000  # a camera at rest gives its next frame within that time
 WIDTHS, QUALITIES = (16, 4096), (1, 100)
 ROUNDING = 16, 5  # of asked widths and qualities, so that viewers that want nearly the same share it
 
+SCRIPTS = ("words", "picture", "charts", "page")
 FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS},
 }
 OPEN = ("/page.css", "/icon.svg")  # what the page that asks for the token needs
 LOCKED = "locked.html"
@@ -41,6 +45,7 @@ class Answers:
 
     def __init__(self, channels: Callable[[], Sequence[Channel]], access: Access, reports: Reports, stop: Stop) -> None:
         self._channels, self._access, self._reports, self._stop = channels, access, reports, stop
+        self._snapshots = BoundedSemaphore(MOST_SNAPSHOTS)
         folder = Path(__file__).parent
         self._files = {path: Response(200, (folder / name).read_bytes(), kind) for path, (name, kind) in FILES.items()}
         self._locked = Response(401, (folder / LOCKED).read_bytes(), FILES["/"][1])
@@ -108,17 +113,27 @@ class Answers:
     def _snapshot(self, request: Request) -> Response:
         channel = self._channel(request.query.get("stream"))
         form = Form(_view(request), None)
+        if not self._snapshots.acquire(blocking=False):
+            return text(503, f"{MOST_SNAPSHOTS} snapshots are on their way already", Retry_After="1")
+        with ExitStack() as held:
+            held.callback(self._snapshots.release)
+            picture = self._full_picture(channel, form)
+            if picture is None:
+                return text(503, f"the stream {channel.stream.name} gives no frame: {channel.stream.status.state}")
+            name = f"{channel.stream.name}-{picture.index}-{form.view}.jpg"
+            age_ms = f"{(now_ns() - picture.captured_ns) / 1e6:.1f}"
+            headers = {"Content-Disposition": f'inline; filename="{name}"', "X-Frame-Age-Ms": age_ms}
+            headers["X-Frame-How"] = picture.how
+            return Response(200, picture.jpeg, "image/jpeg", headers, held.pop_all().close)
+
+    def _full_picture(self, channel: Channel, form: Form) -> Picture | None:
+        """The next one; None where none comes in time."""
         with channel.watched():
             deadline_ns = now_ns() + SNAPSHOT_NS
             picture = None
             while picture is None and now_ns() < deadline_ns and not (self._stop.is_set() or channel.has_ended):
                 picture = channel.pictures.after(0, 1, form, min(deadline_ns, now_ns() + 200_000_000))
-        if picture is None:
-            return text(503, f"the stream {channel.stream.name} gives no frame: {channel.stream.status.state}")
-        name = f"{channel.stream.name}-{picture.index}-{form.view}.jpg"
-        age_ms = f"{(now_ns() - picture.captured_ns) / 1e6:.1f}"
-        headers = {"Content-Disposition": f'inline; filename="{name}"', "X-Frame-Age-Ms": age_ms}
-        return Response(200, picture.jpeg, "image/jpeg", {**headers, "X-Frame-How": picture.how})
+        return picture
 
     def _controls(self, request: Request) -> Response:
         """Takes {"stream": NAME, "view": VIEW, "strength": 0 to 1}; the first is needed where there are several."""

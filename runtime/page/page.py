@@ -40,7 +40,8 @@ class Page:
         self._stop = Stop()
         host, self.port = listener.getsockname()[:2]
         self._is_loopback = ipaddress.ip_address(host).is_loopback
-        self._host = options.host if self._is_loopback else _reachable_as(host)
+        self._host = host if self._is_loopback else _reachable_as(host)
+        self._asked = options.host
         self._access = Access(options.token, self._is_loopback, self._stop)
         channels = self._all
         self._reports = Reports(channels, telemetry)
@@ -75,12 +76,18 @@ class Page:
                 f"page: {self.url}?token={self._access.token} (this token is of this run only; --preview-token or "
                 f"{TOKEN_VARIABLE} gives one that stays)"
             )
-        return f"page: {self.url}" + (" (asks for the token)" if self._access.token else "")
+        return f"page: {self.url}" + (" (asks for the token)" if self._access.token else "") + self._for_itself()
 
     def describe(self) -> str:
         """One line for people, without the token."""
         pictures = sum(channel.pictures.encoded for channel in self._all())
         return f"{self.url}: {pictures} pictures were encoded for viewers"
+
+    def _for_itself(self) -> str:
+        """A machine's own name often means the loopback, which nobody expects who gives it."""
+        if not self._is_loopback or self._asked in ("localhost", self._host):
+            return ""
+        return f" ('{self._asked}' is this machine's address for itself; http://@0.0.0.0:{self.port} is open to others)"
 
     def _all(self) -> list[Channel]:
         return list(self._channels.values())

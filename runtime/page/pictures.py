@@ -18,6 +18,7 @@ from runtime.views import blend
 
 VIEWS = ("pair", "output", "input")  # pair: the input left, the output right, of one frame
 UNUSED = 150  # offers after which a form that nobody asked for is forgotten
+MOST_FORMS = 32  # kept, as many as there may be viewers: a client that asks for ever new ones fills no memory
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Pictures:
             done = self._done.get(form)
             if done is None or done.number < found:
                 done = self._done[form] = self._encode(form, found, item)
+                self._forget_unused(found)
             return done
 
     def forget(self) -> None:
@@ -76,15 +78,14 @@ class Pictures:
         if form.width is None:
             jpeg = encode_image(images[0] if len(images) == 1 else np.hstack(images), ".jpg")
         else:
-            jpeg = self._encoder(form, form.width, item.frame.size, number).encode(images)
+            jpeg = self._encoder(form, form.width, item.frame.size).encode(images)
         self._count(number, time.thread_time() - start_s)
         return Picture(jpeg, number, item.frame.index, item.frame.captured_ns, item.how)
 
-    def _encoder(self, form: Form, width: int, size: tuple[int, int], number: int) -> JpegEncoder:
+    def _encoder(self, form: Form, width: int, size: tuple[int, int]) -> JpegEncoder:
         """Kept from picture to picture. size: (height, width) of the frames."""
         encoder = self._encoders.get(form)
         if encoder is None or encoder.size != size:
-            self._forget_unused(number)
             encoder = self._encoders[form] = JpegEncoder(size, 2 if form.view == "pair" else 1, width, form.quality)
         return encoder
 
@@ -96,7 +97,10 @@ class Pictures:
         self._newest.spent(self._spent_s)
 
     def _forget_unused(self, number: int) -> None:
-        for form in [form for form, picture in self._done.items() if picture.number < number - UNUSED]:
+        """Forms that nobody asked for since `number` - UNUSED; of too many, those asked for longest ago."""
+        oldest_first = sorted(self._done, key=lambda form: self._done[form].number)
+        unused = [form for form in oldest_first if self._done[form].number < number - UNUSED]
+        for form in {*unused, *oldest_first[:-MOST_FORMS]}:
             del self._done[form]
             self._encoders.pop(form, None)
 

@@ -36,6 +36,7 @@ class Response:
     body: bytes | Callable[[Connection], None]
     kind: str = TEXT  # its media type
     headers: dict[str, str] = field(default_factory=dict)
+    done: Callable[[], None] = lambda: None  # called once, when it is sent or cannot be
 
     def encode(self, request: Request | None, keep_alive: bool) -> bytes:
         """The head, and the body if it is in one piece. request: None where it could not be read."""

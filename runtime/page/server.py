@@ -105,9 +105,12 @@ class Server:
             return False
         response = self._answer_to(request)
         keep_alive = request.keep_alive and isinstance(response.body, bytes)
-        connection.send(response.encode(request, keep_alive))
-        if not isinstance(response.body, bytes) and request.method != "HEAD":
-            self._stream(response.body, request, connection)
+        try:
+            connection.send(response.encode(request, keep_alive))
+            if not isinstance(response.body, bytes) and request.method != "HEAD":
+                self._stream(response.body, request, connection)
+        finally:
+            response.done()
         return keep_alive
 
     def _answer_to(self, request: Request) -> Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -32,11 +31,7 @@ class Mjpeg:
 
     def __init__(self, served: Served, query: str = "?view=pair", buffer: int | None = None) -> None:
         """buffer: bytes that the kernel takes in for it."""
-        self.socket = socket.socket()
-        self.socket.settimeout(10)
-        if buffer:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self.socket.connect(("127.0.0.1", served.port))
+        self.socket = served.connect(buffer=buffer)
         self.socket.sendall(f"GET /stream.mjpg{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         self._file = self.socket.makefile("rb")
         self.head = self._lines()

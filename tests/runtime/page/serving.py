@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,16 @@ class Served:
     def front(self) -> Running:
         return next(iter(self.running.values()))
 
-    def connect(self, patience_s: float = 10.0) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=patience_s)
+    def connect(self, patience_s: float = 10.0, buffer: int | None = None) -> socket.socket:
+        """buffer: bytes that the kernel takes in for the client."""
+        with ExitStack() as opened:
+            client = opened.enter_context(socket.socket())
+            client.settimeout(patience_s)
+            if buffer:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            client.connect(("127.0.0.1", self.port))
+            opened.pop_all()
+        return client
 
     def ask(self, text: str | bytes, patience_s: float = 10.0) -> bytes:
         """All that comes back for raw bytes, until the server closes."""

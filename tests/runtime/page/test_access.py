@@ -126,6 +126,18 @@ def test_without_an_address_only_this_machine_can_connect_and_needs_no_token(bar
     assert bare.get("/")[0] == bare.get("/stats.json")[0] == 200
 
 
+def test_a_machines_name_that_is_an_address_of_the_loopback_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian writes the machine's own name to /etc/hosts as 127.0.1.1."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [(socket.AF_INET, None, 0, "", ("127.0.1.1", 0))])
+    page = Page(PageOptions("jetson", 0))
+    try:
+        assert page.url == f"http://127.0.1.1:{page.port}/"  # by its name it would be refused
+        assert "'jetson' is this machine's address for itself" in page.invitation()
+        assert "http://@0.0.0.0:" in page.invitation()
+    finally:
+        page.close()
+
+
 def test_without_a_token_another_address_gets_one_that_is_printed_once(serve: Serve) -> None:
     served = serve(scenes={}, options=PageOptions("0.0.0.0", 0))
     parts = re.search(r"\?token=([\w-]{32})", served.page.invitation())
@@ -252,6 +264,8 @@ def test_only_the_page_itself_and_programs_may_change_something(serve: Serve) ->
     assert change(served, f"Origin: http://localhost:{served.port}", "Sec-Fetch-Site: same-origin") == 200
     assert controls.strength == 0.5
     assert change(served, body={"strength": 1}) == 200
+    # Behind a proxy that sends another Host the browser still knows that it is the page itself.
+    assert change(served, "Origin: https://cameras.example", "Sec-Fetch-Site: same-origin", body={"strength": 1}) == 200
     assert controls.strength == 1.0
 
 

@@ -222,6 +222,28 @@ def test_several_streams_are_chosen_between(window: Window, serve: Serve) -> Non
     assert window.text("#state") == "live"
 
 
+def test_a_change_goes_to_the_stream_that_it_was_made_for(window: Window, serve: Serve) -> None:
+    served = serve(scenes={"left": "test://48x32@30", "right": "test://48x32@30"})
+    window.open(served)
+    until(lambda: window.js("return name") == "left")
+    left, right = (served.running[name].controls for name in ("left", "right"))
+    window.js("control({ strength: 0.3 }); control({ strength: 0.2 }); name = 'right';")
+    until(lambda: left.strength == 0.2 and not window.js("return sending"))
+    assert right.strength == 1.0
+
+
+def test_names_that_javascript_has_itself_and_an_address_that_is_no_text(window: Window, serve: Serve) -> None:
+    served = serve(scenes={"constructor": "test://48x32@30", "__proto__": "test://64x32@30"})
+    window.open(served, "/#%E0%A4%A")
+    for name, width in (("constructor", 96), ("__proto__", 128)):
+        buttons = until(lambda: window.driver.find_elements("css selector", "#streams button"))
+        next(button for button in buttons if button.text == name).click()
+        until(lambda width=width: window.js("return shown !== null && shown.width") == width)  # type: ignore[misc]
+        until(lambda: window.text("#state") == "live")
+        until(lambda: window.js("return history[name].length") >= 2)
+        assert window.text("#delivered").isdigit()
+
+
 def test_on_a_phone_nothing_is_cut_off_and_a_finger_moves_the_divider(window: Window, dimmed: Served) -> None:
     window.command("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=2, mobile=True)
     window.open(dimmed)

@@ -17,7 +17,7 @@ from runtime.frame import Frame, Image, now_ns
 from runtime.measure.timing import Delivery
 from runtime.page.newest import MOST_FPS, SHARE, Newest
 from runtime.page.pace import LADDER, MOST_TRY_S, TRY_S, Pace
-from runtime.page.pictures import Form, Pictures
+from runtime.page.pictures import MOST_FORMS, Form, Pictures
 
 SOON = 10**10
 
@@ -137,11 +137,24 @@ def test_one_encoding_serves_all_viewers_of_a_form_and_forms_that_nobody_wants_a
             one = pictures.after(0, 1, form, 0)
             assert one is not None
             assert pictures.after(0, 1, form, 0) is one
-            if index in (100, 380):  # a change of size looks for what can go
+            if index in (100, 380):
                 newest.watch(delivery(index * 10**9 + 5 * 10**8, (48, index)))
                 pictures.after(0, 1, Form("input", 48, 50), 0)
         assert len(pictures._encoders) == 2
     assert pictures.encoded == 401
+
+
+def test_ever_new_forms_fill_no_memory() -> None:
+    newest = Newest()
+    pictures = Pictures(newest, lambda: 1.0)
+    with newest.watched():
+        newest.watch(delivery(10**9, (32, 48)))
+        for quality in range(1, 101):
+            for view in ("output", "input"):
+                assert pictures.after(0, 1, Form(view, 48, quality), 0) is not None
+        assert len(pictures._encoders) == MOST_FORMS
+        assert len(pictures._done) == MOST_FORMS
+        assert Form("input", 48, 100) in pictures._encoders  # what was asked for last stays
 
 
 def test_strength_mixes_what_is_seen() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runtime.page import answers
 from runtime.page import connection as connections
 from runtime.page import server as servers
 from runtime.page.request import BadRequest, parse_head
@@ -163,7 +164,7 @@ def test_text_is_packed_for_those_who_can_read_it(bare: Served) -> None:
 
 
 def test_the_page_is_small_and_takes_nothing_from_elsewhere(bare: Served) -> None:
-    bodies = [bare.get(path)[2] for path in ("/", "/page.css", "/page.js", "/icon.svg")]
+    bodies = [bare.get(path)[2] for path in answers.FILES]
     assert sum(map(len, bodies)) < 40_000
     for body in bodies:
         assert b"//" not in body.replace(b"http://www.w3.org/2000/svg", b"").replace(b"// ", b"")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from runtime.page import answers, connection, server
+from runtime.page import answers, connection, pictures, server
 from tests.runtime.page.conftest import Serve
 from tests.runtime.page.mjpeg import Mjpeg, Part, decoded
 from tests.runtime.page.serving import Served, until
+from tests.runtime.stand_in import write_model
 
 
 def test_both_halves_are_of_one_frame(served: Served) -> None:
@@ -21,11 +23,11 @@ def test_both_halves_are_of_one_frame(served: Served) -> None:
     with Mjpeg(served) as viewer:
         assert viewer.head["content-type"] == "multipart/x-mixed-replace;boundary=frame"
         parts = viewer.take(12)
-    pictures = [decoded(part.jpeg) for part in parts]
-    for picture in pictures:
+    shown = [decoded(part.jpeg) for part in parts]
+    for picture in shown:
         assert picture.shape == (180, 640, 3)
         assert np.abs(picture[:, :320].astype(int) - picture[:, 320:]).mean() < 1
-    assert np.abs(pictures[0].astype(int) - pictures[-1]).mean() > 2  # it moves
+    assert np.abs(shown[0].astype(int) - shown[-1]).mean() > 2  # it moves
     indices = [part.index for part in parts]
     assert indices == sorted(set(indices))
     assert all(0 < float(part.headers["x-frame-age-ms"]) < 1000 for part in parts)
@@ -82,14 +84,38 @@ def test_a_snapshot_has_every_pixel(serve: Serve) -> None:
         assert decoded(jpeg).shape == shape
 
 
-def test_strength_is_seen_by_viewers(serve: Serve, loaded: object) -> None:
-    served = serve(scenes={"front": "test://160x90@30"})
-    running = served.front
-    before, after = [decoded(served.get(f"/snapshot.jpg?view={view}")[2]) for view in ("input", "output")]
-    assert before.shape == after.shape
-    running.controls.strength = 0.0
-    pair = decoded(served.get("/snapshot.jpg?view=pair")[2])
-    assert np.abs(pair[:, :160].astype(int) - pair[:, 160:]).mean() < 1
+def test_strength_is_seen_by_viewers(serve: Serve, tmp_path: Path) -> None:
+    served = serve(model=write_model(tmp_path / "dim.onnx", gain=0.5), scenes={"front": "test://160x90@30"})
+    for strength, share in ((1.0, 0.5), (0.5, 0.75), (0.0, 1.0)):
+        served.front.controls.strength = strength
+        pair = decoded(served.get("/snapshot.jpg?view=pair")[2])
+        assert pair[:, 160:].mean() / pair[:, :160].mean() == pytest.approx(share, abs=0.02)
+
+
+def test_snapshots_that_nobody_takes_fill_no_memory(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each holds a picture of full size until it is sent."""
+    monkeypatch.setattr(answers, "MOST_SNAPSHOTS", 2)
+    monkeypatch.setattr(pictures, "encode_image", lambda picture, suffix: bytes(16 << 20))  # more than the kernel takes
+    served = serve()
+    slow = [served.connect(buffer=2048) for _ in range(2)]
+    try:
+        for client in slow:
+            client.sendall(b"GET /snapshot.jpg?view=pair HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert client.recv(15) == b"HTTP/1.1 200 OK"
+        assert served.get("/snapshot.jpg")[0] == 503
+        assert served.get("/stats.json")[0] == 200
+    finally:
+        for client in slow:
+            client.close()
+    until(lambda: served.get("/snapshot.jpg")[0] == 200)
+    served.front.camera.unplug()
+    with monkeypatch.context() as impatient:
+        impatient.setattr(answers, "SNAPSHOT_NS", 100_000_000)
+        for method, path, status in (("GET", "", 503), ("HEAD", "", 503), ("GET", "?view=no", 400)) * 2:
+            assert served.get(f"/snapshot.jpg{path}", method=method)[0] == status
+    served.front.camera.plug()
+    for method in ("HEAD", "GET") * 2:  # none of all these kept its place
+        until(lambda method=method: served.get("/snapshot.jpg", method=method)[0] == 200)  # type: ignore[misc]
 
 
 def test_streams_are_told_apart(serve: Serve) -> None:
