@@ -40,6 +40,17 @@ class Stop:
         return True
 
 
+class Until(Stop):
+    """A stop that also sets itself after a time."""
+
+    def __init__(self, parent: Stop, seconds: float) -> None:
+        super().__init__(parent)
+        self._end_ns = time.monotonic_ns() + int(seconds * 1e9)
+
+    def is_set(self) -> bool:
+        return super().is_set() or time.monotonic_ns() >= self._end_ns
+
+
 @contextmanager
 def stop_on_signals(stop: Stop) -> Iterator[None]:
     """Ctrl-C and SIGTERM set `stop`, so that files are finished; a second one interrupts at once."""

@@ -10,18 +10,7 @@ from edgedeblur import Failure
 from runtime.frame import Frame, now_ns
 from runtime.mailboxes import Mailbox
 from runtime.sources.source import Source
-from runtime.stop import POLL_S, Stop
-
-
-class Until(Stop):
-    """A stop that also sets itself after a time."""
-
-    def __init__(self, parent: Stop, seconds: float) -> None:
-        super().__init__(parent)
-        self._end_ns = now_ns() + int(seconds * 1e9)
-
-    def is_set(self) -> bool:
-        return super().is_set() or now_ns() >= self._end_ns
+from runtime.stop import POLL_S, Stop, Until
 
 
 class Reader:

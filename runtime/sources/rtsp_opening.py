@@ -8,7 +8,8 @@ from urllib.parse import quote
 from edgedeblur import ExitCode, Failure
 from runtime.frame import now_ns
 from runtime.sources.address import without_credentials
-from runtime.sources.rtsp_source import NetworkSource, why
+from runtime.sources.network_packets import why
+from runtime.sources.rtsp_source import NetworkSource
 from runtime.sources.source import SourceOptions
 from runtime.sources.video_io import quiet
 

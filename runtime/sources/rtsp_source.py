@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 from collections import deque
-from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns
-from runtime.sources.video_io import bgr_of, reason, stream_text
-from runtime.stop import Stop
+from runtime.sources.network_packets import Arrival, PacketReceiver
+from runtime.sources.video_io import bgr_of, stream_text
+from runtime.stop import POLL_S, Stop
 
 if TYPE_CHECKING:
     import av
@@ -21,22 +20,22 @@ if TYPE_CHECKING:
 KEYFRAME_PATIENCE_NS = 2_000_000_000  # how long after damage only a whole picture is taken
 FASTEST = 1000  # frames a second: what a stream says beyond that is the tick of its clock
 KEY_FRAMES = ", and let it send a key frame (I-frame) at least every two seconds"
-WAITED_NS = 1_000_000  # a packet that took so long to come was not there already
-CATCH_UP_NS = 1_000_000_000  # how long pictures are taken for old ones at the most
+LATE_NS = 50_000_000  # a picture that waited for longer than a burst lasts is not shown where a newer one has come
+FAR_BEHIND_NS = 1_000_000_000  # so far behind, decoding alone does not keep up
 SEGMENT_NS = 20_000_000_000  # more than any segment lasts
 
 
 class NetworkSource:
-    """A live stream. It is read without a pause, so that no old frame waits in a socket."""
+    """A live stream. Where decoding and converting do not keep up with it, newer pictures supersede those that wait."""
 
     live = True
     inputs: tuple[Path, ...] = ()
     time_base: Fraction | None = None  # frame times are nanoseconds of our clock, not the stream's
-    missed = superseded = 0
+    missed = 0
 
     def __init__(self, name: str, container: InputContainer, timeout_s: float) -> None:
         """name: what the stream is called in messages, without credentials."""
-        self.corrupt = 0
+        self.corrupt = self.superseded = 0
         self.notes: list[str] = []
         self._name = name
         self._container = container
@@ -47,13 +46,11 @@ class NetworkSource:
         rate = None if container.format.name == "mpjpeg" else self._stream.average_rate or self._stream.guessed_rate
         self.frame_rate: Fraction | None = rate if rate and 0 < rate <= FASTEST else None
         self._timeout_s = timeout_s
-        self._packets: Generator[Any] = container.demux()  # type: ignore[assignment]  # it can be closed
+        self._receiver = PacketReceiver(container.demux(), timeout_s)  # type: ignore[arg-type]  # it can be closed
         self._ready: deque[tuple[av.VideoFrame, int]] = deque()  # whole pictures, each with its arrival
         self._damage = Damage()
         self._in_segments = container.format.name == "hls"
-        # Pictures that came while FFmpeg looked at what the stream is, and until the first is asked for, are old by
-        # then: they are decoded and not shown. None: not read yet; 0: none are left.
-        self._caught_up_ns: int | None = 0 if self._in_segments else None
+        self._skipped_since_ns = 0  # since when packets up to the next key frame are left out; 0: they are not
         self._zero_ns = 0  # when a picture with time 0 is due, where pictures come in segments
         self._index = 0
 
@@ -65,20 +62,25 @@ class NetworkSource:
 
         Raises: Failure (SOURCE) when the stream breaks, or gives nothing that is whole for too long.
         """
-        if self._caught_up_ns is None:
-            self._caught_up_ns = now_ns() + CATCH_UP_NS
         until_ns, packets = now_ns() + int(self._timeout_s * 1e9), 0
         while not stop.is_set():
             if self._ready:
                 return self._frame(*self._ready.popleft(), stop)
-            if now_ns() > until_ns:
+            if packets and now_ns() > until_ns:
                 raise self._broke(f"{packets} packets came in {self._timeout_s:g} s, and no whole picture", KEY_FRAMES)
-            packet = self._next_packet(stop)
-            if packet is None:
-                return None
-            packets += 1
-            self._take(packet, now_ns())
+            arrival = self._receiver.next(stop, POLL_S)
+            if arrival is not None:
+                packets += 1
+                self._take(arrival)
+            elif self._receiver.over and not self._receiver.waiting:
+                self._end()
+                break
         return None
+
+    def _end(self) -> None:
+        if self._receiver.why:
+            raise self._broke(self._receiver.why, ", then start again")
+        self.notes.append(f"{self._name} ended")
 
     def _frame(self, picture: av.VideoFrame, arrived_ns: int, stop: Stop) -> Frame | None:
         if self._in_segments:
@@ -97,36 +99,16 @@ class NetworkSource:
         return self._zero_ns + time_ns
 
     def close(self) -> None:
-        self._packets.close()
+        self._receiver.close()
         self._ready.clear()
         self._container.close()
 
-    def _next_packet(self, stop: Stop) -> Any:
-        """The next packet of any kind; None at the end and on a stop. Waits for `timeout_s` at the most.
-
-        Raises: Failure (SOURCE) when the stream breaks.
-        """
+    def _take(self, arrival: Arrival) -> None:
+        """Decode a packet and keep what is whole of it, and not too old."""
         import av
 
-        asked_ns = now_ns()
-        try:
-            packet = next(self._packets)
-        except (StopIteration, EOFError):
-            self.notes.append(f"{self._name} ended")
-            return None
-        except (av.error.FFmpegError, OSError) as error:
-            if stop.is_set():
-                return None
-            raise self._broke(why(error, asked_ns, self._timeout_s), ", then start again") from None
-        if now_ns() - asked_ns > WAITED_NS:
-            self._caught_up_ns = 0
-        return packet
-
-    def _take(self, packet: Any, arrived_ns: int) -> None:
-        """Decode a packet and keep what is whole of it."""
-        import av
-
-        if packet.stream_index != self._stream.index:
+        packet = arrival.packet
+        if packet.stream_index != self._stream.index or self._skips(arrival):
             return
         try:
             pictures = [] if packet.is_corrupt else packet.decode()
@@ -139,8 +121,26 @@ class NetworkSource:
         for picture in pictures:
             if not self._damage.spares(picture):
                 self._count_damaged()
-            elif now_ns() >= (self._caught_up_ns or 0):
-                self._ready.append((picture, arrived_ns))
+            elif self._in_segments or not (arrival.old or self._is_late(arrival)):
+                self._ready.append((picture, arrival.at_ns))
+            else:
+                self.superseded += not arrival.old  # those that came while the stream was opened were nobody's
+
+    def _skips(self, arrival: Arrival) -> bool:
+        """Whether a packet is left out, with all up to the next key frame, since decoding does not keep up."""
+        behind_ns = now_ns() - arrival.at_ns
+        if not self._skipped_since_ns and (self._in_segments or behind_ns < FAR_BEHIND_NS):
+            return False
+        self._skipped_since_ns = self._skipped_since_ns or now_ns()
+        if arrival.packet.is_keyframe or now_ns() - self._skipped_since_ns > KEYFRAME_PATIENCE_NS:
+            self._damage.note()
+            self._skipped_since_ns = 0
+            return False
+        self.superseded += 1
+        return True
+
+    def _is_late(self, arrival: Arrival) -> bool:
+        return now_ns() - arrival.at_ns > LATE_NS and self._receiver.waiting > 0
 
     def _count_damaged(self) -> None:
         """What comes before the first whole picture is none: a stream is joined between two of them."""
@@ -174,17 +174,3 @@ class Damage:
         elif picture.key_frame or now_ns() - self._since_ns > KEYFRAME_PATIENCE_NS:
             self._since_ns = 0
         return not self._since_ns
-
-
-def why(error: BaseException, asked_ns: int, timeout_s: float) -> str:
-    """Why FFmpeg failed on what it was asked for at `asked_ns`, in words."""
-    import av
-
-    # PyAV's time limit interrupts FFmpeg, which does not always say so.
-    if isinstance(error, av.error.ExitError) or now_ns() - asked_ns >= timeout_s * 1e9:
-        return f"no answer in {timeout_s:g} s"
-    if getattr(error, "errno", None) == errno.EIO:
-        return "there is no such host, or the connection was lost"
-    if isinstance(error, av.error.InvalidDataError):
-        return "what answers there is no video stream"
-    return reason(error)

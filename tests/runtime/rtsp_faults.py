@@ -69,6 +69,7 @@ class StreamServer(RtspServer):
         while not self._ended.is_set() and (self.again or index < len(self.units)):
             packets = _send(client, self.units[index % len(self.units)], index * 90000 // self.rate, packets)
             index += 1
+            self.sent = index
             self._ended.wait(max(0.0, start + index / self.rate - time.monotonic()))
 
 

@@ -1,0 +1,71 @@
+"""Network streams that come faster than they can be decoded or converted: what is shown is new, and its age is true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import pytest
+
+from runtime.frame import Frame, Image, now_ns
+from runtime.measure.quality import psnr
+from runtime.sources import rtsp_source, time_code
+from runtime.sources.source import SourceOptions, open_source
+from runtime.sources.video_io import bgr_of
+from runtime.stop import Stop
+from tests.runtime.rtsp_faults import StreamServer, coded, pictures
+
+RATE, KEY_EVERY = 60, 15
+SHOWN = pictures(180)
+UNITS = coded(SHOWN, KEY_EVERY)
+WHOLE_DB = 30.0  # a picture that went through the codec undamaged is nearer to the original than that
+
+
+@pytest.fixture
+def server() -> Iterator[StreamServer]:
+    server = StreamServer(UNITS, RATE)
+    yield server
+    server.close()
+
+
+def seen(server: StreamServer, monkeypatch: pytest.MonkeyPatch, work_s: Callable[[int], float]) -> list[Frame]:
+    """What is read of a whole stream where converting picture `n` takes `work_s(n)`; checks what must always be so."""
+    converted, behind, frames = 0, [0.0], list[Frame]()
+
+    def slowly(picture: object) -> Image:
+        nonlocal converted
+        converted += 1
+        time.sleep(work_s(converted))
+        return bgr_of(picture)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rtsp_source, "bgr_of", slowly)
+    source = open_source(f"rtsp://127.0.0.1:{server.port}/live", SourceOptions(timeout_s=4))
+    while (frame := source.read(Stop())) is not None:
+        number = time_code.read(frame.image)
+        assert number is not None
+        assert psnr(frame.image, SHOWN[number]) > WHOLE_DB
+        behind.append((server.sent - number) / RATE - (now_ns() - frame.captured_ns) / 1e9)
+        frames.append(frame)
+    source.close()
+    numbers = [time_code.read(frame.image) or 0 for frame in frames]
+    assert all(late > early for early, late in pairwise(numbers))
+    assert source.superseded + len(frames) == len(UNITS) - numbers[0]  # all that are missing are counted
+    assert source.corrupt == 0
+    assert max(behind) < 0.5  # no picture is older than its age says
+    return frames
+
+
+def test_a_reader_that_is_too_slow_gets_the_newest(server: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = seen(server, monkeypatch, lambda number: 0.05)
+    assert len(frames) < 100
+    gaps = [late.captured_ns - early.captured_ns for early, late in pairwise(frames)]
+    assert sorted(gaps)[len(gaps) // 2] < 0.3e9  # one after the other is left out, not many at a time
+
+
+def test_a_reader_that_was_away_goes_on_with_a_key_frame(server: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = seen(server, monkeypatch, lambda number: 1.6 if number == 10 else 0.0)
+    numbers = [time_code.read(frame.image) or 0 for frame in frames]
+    gaps = [late - early for early, late in pairwise(numbers)]
+    assert max(gaps) > 50
+    assert numbers[-1] == len(UNITS) - 1
