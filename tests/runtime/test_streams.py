@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +113,15 @@ def test_a_stop_ends_all_of_them() -> None:
     shared, stop = SharedSession(SlowSession(0.001)), Stop()
     sinks = [KeepingSink() for _ in range(2)]
     streams = [stream(f"s{n}", CountingSource(10**9, True, 0.005), shared.lane(), sink) for n, sink in enumerate(sinks)]
-    threading.Timer(0.3, stop.set).start()
+
+    def stop_once_all_go() -> None:
+        while not all(sink.kept for sink in sinks):
+            time.sleep(0.01)
+        stop.set()
+
+    threading.Thread(target=stop_once_all_go).start()
     run_streams(streams, stop, lambda text: None)
-    assert all(sink.kept and sink.closed == 1 for sink in sinks)
+    assert all(sink.closed == 1 for sink in sinks)
 
 
 def test_streams_that_end_while_they_are_looked_at_are_through(monkeypatch: pytest.MonkeyPatch) -> None:
