@@ -9,6 +9,8 @@ from runtime.frame import Frame
 DEFAULT_RATE, FASTEST = Fraction(30), 1000  # frames a second
 LIVE_TIME_BASE = Fraction(1, 90000)
 LARGEST_TIME_BASE = 2**31 - 1
+FINEST_TIME_BASE = 1_000_000  # units a second, so that two frames of a file may be half an hour apart
+MP4_LEAST_UNITS = 20_000  # a second: FFmpeg doubles the units of an MP4 file up to about this
 LARGEST_DENOMINATOR = 10_000  # of a frame rate: encoders hold both parts of it in 32 bits
 
 
@@ -53,8 +55,14 @@ def believable_rate(rate: Fraction | None) -> Fraction:
     return near if 0 < near <= FASTEST else DEFAULT_RATE
 
 
+def longest_step(time_base: Fraction) -> int:
+    """Ticks that may lie between two frames of a file: after 2**31 units FFmpeg breaks all times of an MP4 file without
+    a word. 6.6 hours of LIVE_TIME_BASE."""
+    return int(LARGEST_TIME_BASE / (max(MP4_LEAST_UNITS, time_base.denominator) * time_base)) - 1
+
+
 def file_time_base(source: Fraction | None) -> Fraction:
     """The source's own unit, so that its times are kept exactly, where encoders can count in it."""
-    if source and 0 < source < 1 and source.denominator <= LARGEST_TIME_BASE:
+    if source and source < 1 <= source * FINEST_TIME_BASE and source.denominator <= LARGEST_TIME_BASE:
         return source
     return LIVE_TIME_BASE

@@ -7,15 +7,18 @@ from pathlib import Path
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, Image, size_text
 from runtime.sinks.encoder import Coding, candidates, working
-from runtime.sinks.file_clock import LIVE_TIME_BASE, FileClock, believable_rate, file_time_base
+from runtime.sinks.file_clock import LIVE_TIME_BASE, FileClock, believable_rate, file_time_base, longest_step
 from runtime.sinks.guarded_file import Taken
 from runtime.sinks.output_path import check_output, is_one_of
 from runtime.sinks.sink import SinkOptions
 from runtime.sinks.video_file import VideoFile
 
+LIVE_SPLIT_S = 6 * 3600  # a file's index is in memory until it is closed, and a camera runs for months
+
 
 class VideoSink:
-    """A recording: one file, or in a camera's run `out.mp4`, `out-2.mp4`, … where its size changes or it is split."""
+    """A recording: one file, or `out.mp4`, `out-2.mp4`, … where it is split, which a camera's always is after some
+    hours, where a camera's size changes, and where there is no frame for longer than a file can hold."""
 
     any_size = False
 
@@ -31,11 +34,14 @@ class VideoSink:
         time_base = LIVE_TIME_BASE if options.live else file_time_base(options.time_base)
         self._coding = Coding(rate, time_base, options.bitrate)
         self._clock = FileClock(options.live, rate, time_base)
-        self._split = round(options.split_s / time_base) if options.split_s else 0  # ticks in a file; 0: all
+        split_s = options.split_s or (LIVE_SPLIT_S if options.live else 0)
+        self._split = round(split_s / time_base)  # ticks in a file; 0: all
+        self._longest_step = longest_step(time_base)
         self._file: VideoFile | None = None
         self._last: VideoFile | None = None  # also once it is closed
         self._number = 1  # of the file that is written, or of the next one
         self._origin = 0  # the tick at which it begins
+        self._written = 0  # the tick of the frame that was written last
         self._size: tuple[int, int] | None = None  # (height, width) of its pictures
         self._sizes: list[tuple[int, int]] = []  # of all files, each once
         self._begun = self._frames = 0  # files and frames so far
@@ -59,6 +65,7 @@ class VideoSink:
         if self._file is None:
             self._file, tick = self._open(size), self._origin
         self._file.write(picture, tick - self._origin)
+        self._written = tick
         self._frames += 1
 
     def leave_out(self, frame: Frame) -> None:
@@ -88,12 +95,12 @@ class VideoSink:
 
     def _end_if_due(self, size: tuple[int, int], tick: int) -> None:
         """Finish the file where a picture of this size and time belongs into the next one, which begins with it."""
-        over = bool(self._split) and tick - self._origin >= self._split
+        over = 0 < self._split <= tick - self._origin or tick - self._written > self._longest_step
         if self._size in (None, size) and not over:
             self._size = size
             return
         file, self._file = self._file, None
-        self._number, self._origin, self._size = self._number + 1, tick, size
+        self._number, self._origin, self._written, self._size = self._number + 1, tick, tick, size
         if file is not None:
             file.close()
 

@@ -161,6 +161,68 @@ def test_the_input_is_recorded_in_step(tmp_path: Path) -> None:
     assert f"{len(shown)} frames" in recording.describe()
 
 
+HOUR = 3_600_000.0  # milliseconds
+
+
+@pytest.mark.parametrize("split_s", [None, 24 * 3600.0])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_camera_that_is_off_for_a_night_has_right_times_in_the_morning(
+    tmp_path: Path, suffix: str, split_s: float | None
+) -> None:
+    sink = open_sink(str(tmp_path / f"out{suffix}"), SinkOptions(frame_rate=Fraction(30), live=True, split_s=split_s))
+    write(sink, [0, 33, 66, 7 * HOUR, 7 * HOUR + 33, 30 * HOUR, 30 * HOUR + 40])
+    sink.close()
+    parts = [tmp_path / f"out{name}{suffix}" for name in ("", "-2", "-3")]
+    assert [times(part) for part in parts] == [
+        pytest.approx([0, 33, 66], abs=1),
+        pytest.approx([0, 33], abs=1),
+        pytest.approx([0, 40], abs=1),
+    ]
+
+
+def test_a_night_is_in_step_too(tmp_path: Path) -> None:
+    """The output holds the last picture meanwhile, of which the recording of the input has nothing."""
+    output, recording = open_sink(str(tmp_path / "out.mp4"), LIVE), InputRecording(tmp_path / "in.mp4", LIVE)
+    for index in range(60):
+        held = 3 <= index < 57
+        sharp, item = deliver("held" if held else "deblurred", index, index * HOUR / 4)
+        output.write(sharp, item.frame)
+        recording(item)
+    output.close()
+    recording.close()
+    quarters = np.arange(60) * HOUR / 4
+    assert times(tmp_path / "out-2.mp4") == pytest.approx(quarters[:24], abs=0.1)
+    assert times(tmp_path / "in.mp4") == pytest.approx(quarters[:3], abs=0.1)
+    assert times(tmp_path / "in-3.mp4") == pytest.approx([0, *quarters[58:] - quarters[48]], abs=0.1)
+    assert set(times(tmp_path / "in-3.mp4")) < set(times(tmp_path / "out-3.mp4"))
+    assert not (tmp_path / "in-2.mp4").exists()
+
+
+def test_nights_without_the_camera_use_up_no_numbers(tmp_path: Path) -> None:
+    recording = InputRecording(
+        tmp_path / "in.mp4", SinkOptions(frame_rate=Fraction(30), live=True, split_s=48 * 3600.0)
+    )
+    for index in range(90):
+        recording(deliver("held" if 3 <= index < 87 else "deblurred", index, index * HOUR / 4)[1])
+    recording.close()
+    assert len(times(tmp_path / "in.mp4")) == 3
+    [later] = [path for path in tmp_path.iterdir() if path.name != "in.mp4"]
+    assert len(times(later)) == 3
+    assert later.name in ("in-2.mp4", "in-3.mp4", "in-4.mp4", "in-5.mp4")
+
+
+@pytest.mark.parametrize(
+    "time_base", [Fraction(1, 10**9), Fraction(1, 2**31 - 1), Fraction(1, 10**6), Fraction(1, 90000)]
+)
+def test_a_slow_film_with_a_fine_clock_keeps_its_times(tmp_path: Path, time_base: Fraction) -> None:
+    sink = open_sink(str(tmp_path / "out.mp4"), SinkOptions(frame_rate=Fraction(1, 5), time_base=time_base))
+    seconds = [0, 5, 10, 10.5, 1000]
+    for index, at in enumerate(seconds):
+        sink.write(picture(index), Frame(picture(index), index, 0, time=Fraction(at)))
+    sink.close()
+    assert times(tmp_path / "out.mp4") == pytest.approx([at * 1000 for at in seconds], abs=0.01)
+
+
 def test_an_input_recording_on_a_full_disk_leaves_the_outputs_alone(tmp_path: Path) -> None:
     told: list[str] = []
     noise = np.random.default_rng(0).integers(0, 256, (60, 60, 80, 3), dtype=np.uint8)
