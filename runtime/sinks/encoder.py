@@ -85,7 +85,7 @@ def candidates(wanted: str, among: Sequence[str] = ENCODERS) -> list[str]:
     if wanted in here:
         return [wanted]
     if wanted != "auto":
-        raise Failure(f"'{wanted}' is no encoder of this FFmpeg; expected auto or one of: {', '.join(here)}")
+        raise Failure(f"'{wanted}' is no encoder for this output here; expected auto or one of: {', '.join(here)}")
     raise Failure(
         f"this FFmpeg has none of the encoders {', '.join(among)}; install the PyAV wheel (pip install av), or write "
         "pictures: frames/%06i.png",
@@ -120,7 +120,7 @@ def open_encoder(name: str, size: tuple[int, int], coding: Coding) -> VideoCodec
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise Failure(
             f"the encoder {name} cannot be used for {size_text(size)} here: {reason(error)}; choose another one, e.g. "
-            "--encoder libx264",
+            "--output-encoder libx264",
             ExitCode.ENVIRONMENT,
         ) from error
     return codec
