@@ -138,6 +138,18 @@ def test_damaged_jpeg_is_left_out() -> None:
     assert notes == []
 
 
+def test_a_camera_that_only_begins_badly_is_not_forgiven_its_damage_for_ever() -> None:
+    pictures, notes = jpeg_of((60, 90))
+    whole = encode_image(colourful((60, 90)), ".jpg")
+    cut = whole[: len(whole) // 2]
+    assert [pictures.bgr(cut) is None for _ in range(10)] == [True] * 8 + [False] * 2
+    assert pictures.bgr(whole) is not None
+    assert pictures.bgr(cut) is not None  # a single whole picture may be luck
+    assert all(pictures.bgr(whole) is not None for _ in range(8))
+    assert pictures.bgr(cut) is None
+    assert len(notes) == 1
+
+
 def test_what_follows_the_end_of_a_jpeg_is_padding() -> None:
     whole = encode_image(colourful((60, 90)), ".jpg")
     assert jpeg_of((60, 90))[0].bgr(whole + bytes(5000)) is not None
