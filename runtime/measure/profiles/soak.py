@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -19,7 +20,7 @@ from runtime.measure.timing import Delivery, Timing
 from runtime.pipeline import Pipeline, PipelineOptions
 from runtime.sessions.session import Session
 from runtime.sinks.sink import NullSink
-from runtime.stop import Stop
+from runtime.stop import POLL_S, Stop
 
 SCHEMA = "edgedeblur.soak/1"
 TENTHS = 10
@@ -31,6 +32,7 @@ MOST_GROWTH = 0.01  # of resident memory after the first tenth
 # How much older the youngest tenth of the frames may be at the end, in the median of the last tenths of the run, than
 # in the second: what other programs do to it comes and goes, what grows stays.
 OLDER, OLDER_MS, LAST = 1.25, 1.0, 3
+ENDS_S = 2.0  # how long threads that have ended may be seen
 LOOKS = 1000  # at memory, threads and descriptors over the run
 KEPT_AGES = 4096  # of each tenth
 
@@ -107,7 +109,7 @@ def soak(session: Session, held: list[Frame], count: int, stop: Stop, say: Calla
     start_ns = now_ns()
     pipeline.run(ended)
     seconds = (now_ns() - start_ns) / 1e9
-    after = {"threads": threads(), "descriptors": descriptors()}
+    after = _after(before)
     tenths = watcher.tenths()
     checks = judge(tenths, before, after) if len(tenths) == TENTHS else []
     return {
@@ -124,6 +126,16 @@ def soak(session: Session, held: list[Frame], count: int, stop: Stop, say: Calla
         "checks": checks,
         "passed": all(check["passed"] for check in checks) if checks else None,
     }
+
+
+def _after(before: dict[str, int]) -> dict[str, int]:
+    """What is left after the run: a thread that has been joined is in the kernel's list for a moment more."""
+    deadline_ns = now_ns() + int(ENDS_S * 1e9)
+    while (left := {"threads": threads(), "descriptors": descriptors()}) and now_ns() < deadline_ns:
+        if all(left[name] <= before[name] for name in left):
+            break
+        time.sleep(POLL_S)
+    return left
 
 
 def judge(tenths: list[dict[str, Any]], before: dict[str, int], after: dict[str, int]) -> list[dict[str, Any]]:
