@@ -34,6 +34,7 @@ class RtspPublisher:
         self._address, self._timeout_s = address, timeout_s
         self._number = 0
         self._session = self._challenge = ""
+        self._channel = 0  # of packets; that of reports comes after it
         self._socket = socket.socket()  # stands in for the one to come
 
     def connect(self, parameters: tuple[bytes, bytes]) -> None:
@@ -53,14 +54,17 @@ class RtspPublisher:
         self._request("OPTIONS")
         self._request("ANNOUNCE", {"Content-Type": "application/sdp"}, _description(parameters))
         transport = {"Transport": "RTP/AVP/TCP;unicast;interleaved=0-1;mode=record"}
-        self._request("SETUP", transport, track="/streamid=0")
+        answer = self._request("SETUP", transport, track="/streamid=0")
+        if chosen := re.search(r"^transport:.*\binterleaved=(\d{1,3})\b", answer, re.IGNORECASE | re.MULTILINE):
+            self._channel = min(int(chosen[1]), 254)
         self._request("RECORD", {"Range": "npt=0.000-"})
         self.open = True
 
     def send(self, packets: list[bytes], channel: int = 0) -> None:
         """Send packets; channel 1 is for reports. Raises: OSError when the server goes away or takes nothing."""
         self._forget()
-        self._socket.sendall(b"".join(struct.pack("!cBH", b"$", channel, len(packet)) + packet for packet in packets))
+        number = self._channel + channel
+        self._socket.sendall(b"".join(struct.pack("!cBH", b"$", number, len(packet)) + packet for packet in packets))
 
     def close(self) -> None:
         """Take leave without waiting for an answer, and let go."""
@@ -74,8 +78,8 @@ class RtspPublisher:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _request(self, method: str, headers: dict[str, str] | None = None, body: str = "", track: str = "") -> None:
-        """Ask, and once more with credentials where they are wanted. Raises: OSError."""
+    def _request(self, method: str, headers: dict[str, str] | None = None, body: str = "", track: str = "") -> str:
+        """The header of the answer; asks once more with credentials where they are wanted. Raises: OSError."""
         headers = headers or {}
         self._socket.sendall(self._text(method, headers, body, track))
         status, answer = self._answer()
@@ -89,6 +93,7 @@ class RtspPublisher:
             raise Refused(f"the server answers {method} with {answer.splitlines()[0][9:80]}{wanted}")
         session = re.search(r"^session:\s*([^;\s]+)", answer, re.IGNORECASE | re.MULTILINE)
         self._session = session[1] if session else self._session
+        return answer
 
     def _text(self, method: str, headers: dict[str, str], body: str, track: str) -> bytes:
         self._number += 1

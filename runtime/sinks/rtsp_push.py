@@ -22,6 +22,7 @@ from runtime.stop import Stop
 
 TIMEOUT_S = 5.0  # for a server to answer, and to take a picture
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0  # before the next attempt, at most
+PROVEN_NS = 10 * 10**9  # a server that took the stream for so long starts the waits from the first again
 REPORT_NS = 5 * 10**9  # between two reports
 PATIENCE_S = 1.5  # to send what is left once the run is over
 
@@ -46,8 +47,9 @@ class RtspPush:
         self._link: RtspPublisher | None = None
         self._rtp = RtpStream(random.getrandbits(32))
         self._failure: BaseException | None = None
+        self._backoff, self._told = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S), ""  # why it failed last, as it was told
         self._given = self._sent = self._lost = 0
-        self._reported_ns = 0
+        self._connected_ns = self._reported_ns = 0
         self._thread = threading.Thread(target=self._work, name="rtsp push", daemon=True)
         self._thread.start()
 
@@ -75,18 +77,12 @@ class RtspPush:
         return f"{self._address.shown}: {self._sent} frames sent{what}; {dropped} dropped: newest wins{lost}"
 
     def _work(self) -> None:
-        backoff = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
-        told = ""
         while (item := self._box.get(self._stop)) is not None:
             try:
                 self._send(*item)
-                if told or backoff.attempts:
-                    self._say.say(f"{self._address.shown}: sending again")
-                backoff.reset()
-                told = ""
             except OSError as error:
-                told = self._disconnect(error, told)
-                if self._stop.wait_until(now_ns() + int(backoff.next_s() * 1e9)):
+                self._disconnect(error)
+                if self._stop.wait_until(now_ns() + int(self._backoff.next_s() * 1e9)):
                     break
             except BaseException as error:
                 self._failure = error
@@ -104,7 +100,7 @@ class RtspPush:
         if self._link is None:
             self._link = RtspPublisher(self._address, TIMEOUT_S)
             self._link.connect(self._encoder.parameters)
-            self._reported_ns = 0
+            self._connected_ns, self._reported_ns = now_ns(), 0
         if frame.captured_ns - self._reported_ns >= REPORT_NS:
             captured_s = time.time() - (now_ns() - frame.captured_ns) / 1e9
             self._link.send([self._rtp.report(captured_s, ready[-1][0])], channel=1)
@@ -112,8 +108,13 @@ class RtspPush:
         for stamp, units in ready:
             self._link.send(self._rtp.packets(units, stamp))
             self._sent += 1
+        if self._told:
+            self._say.say(f"{self._address.shown}: sending again")
+            self._told = ""
+        if now_ns() - self._connected_ns >= PROVEN_NS:
+            self._backoff.reset()
 
-    def _disconnect(self, error: OSError, told: str) -> str:
+    def _disconnect(self, error: OSError) -> None:
         """Let go of the server and say why, once for each reason."""
         if self._link is not None:
             self._lost += self._link.open
@@ -121,7 +122,7 @@ class RtspPush:
             self._link.close()
             self._link = None
         self._encoder.restart()  # what follows must begin with a keyframe
-        why = error.strerror or str(error)
-        if why != told:
+        why = error.strerror or str(error) or type(error).__name__
+        if why != self._told:
             self._say.say(f"{self._address.shown} cannot be reached: {why}; trying again while the run goes on")
-        return why
+        self._told = why

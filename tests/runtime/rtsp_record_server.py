@@ -20,14 +20,20 @@ NONCE, REALM = "5ca1ab1e", "tests"
 class RecordServer:
     """Takes one publisher after another. What it got is in `pictures`, with `stamps` in ticks of 1/90000 s."""
 
-    def __init__(self, port: int = 0, auth: str = "", deaf_from: str = "") -> None:
-        """auth: digest | basic, for user:secret. deaf_from: from this request on nothing is answered or read."""
+    def __init__(
+        self, port: int = 0, auth: str = "", deaf_from: str = "", leave_after: str = "TEARDOWN", channel: int = 0
+    ) -> None:
+        """auth: digest | basic, for user:secret. deaf_from: from this request on nothing is answered or read.
+
+        leave_after: hang up when this was answered. channel: the one on which packets are to come; the next one is for
+        reports.
+        """
         self.pictures: list[Image] = []
         self.stamps: list[int] = []
         self.reports: list[bytes] = []
         self.requests: list[str] = []
         self.full = threading.Event()  # while set the connection stays and nothing is read
-        self._auth, self._deaf_from = auth, deaf_from
+        self._auth, self._deaf_from, self._leave_after, self._channel = auth, deaf_from, leave_after, channel
         self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
@@ -88,9 +94,10 @@ class RecordServer:
             lines += [f'WWW-Authenticate: Basic realm="{REALM}"']
             lines += [f'WWW-Authenticate: Digest realm="{REALM}", nonce="{NONCE}"'] if self._auth == "digest" else []
         elif method == "SETUP":
-            lines += ["Transport: RTP/AVP/TCP;unicast;interleaved=0-1", "Session: 42;timeout=60"]
+            channels = f"{self._channel}-{self._channel + 1}"
+            lines += [f"Transport: RTP/AVP/TCP;unicast;interleaved={channels}", "Session: 42;timeout=60"]
         client.sendall("\r\n".join([*lines, "", ""]).encode())
-        return method != "TEARDOWN"
+        return method not in ("TEARDOWN", self._leave_after)
 
     def _knows(self, request: str) -> bool:
         given = re.search(r"Authorization: (.*)", request)
@@ -101,7 +108,8 @@ class RecordServer:
         return f'response="{_md5(f"{halves[0]}:{NONCE}:{halves[1]}")}"' in given[1]
 
     def _packet(self, decoder: av.CodecContext, channel: int, packet: bytes) -> None:
-        if channel:
+        if channel != self._channel:
+            assert channel == self._channel + 1
             self.reports.append(packet)
             return
         stamp = struct.unpack("!I", packet[4:8])[0]

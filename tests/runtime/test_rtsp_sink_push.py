@@ -13,6 +13,8 @@ import pytest
 
 from edgedeblur import ExitCode, Failure
 from runtime.frame import Frame, now_ns
+from runtime.live.backoff import Backoff
+from runtime.sinks import rtsp_push
 from runtime.sinks.rtp_packets import nal_units
 from runtime.sinks.rtsp_address import rtsp_address, shown_output
 from runtime.sinks.sink import Sink, SinkOptions, open_sink
@@ -124,6 +126,33 @@ def test_a_server_that_is_killed_and_comes_back(record: Record, push: Callable[.
     assert np.abs(server.pictures[0].astype(int).mean(axis=(0, 1)) - 128).max() < 128  # whole from the first one on
     assert "sending again" in told[-1]
     assert "the connection was lost 3 times" in sink.describe()
+
+
+def test_a_server_that_hangs_up_again_and_again_is_not_hammered(
+    record: Record, push: Callable[..., Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    class Hasty(Backoff):
+        """Waits for next to nothing, and tells how many attempts it has counted."""
+
+        def next_s(self) -> float:
+            super().next_s()
+            tries.append(self.attempts)
+            return 0.01
+
+    monkeypatch.setattr(rtsp_push, "Backoff", Hasty)
+    sink = push(record(leave_after="RECORD").port)
+    feed(sink, lambda: len(tries) >= 6)
+    assert tries[:6] == [1, 2, 3, 4, 5, 6]
+    monkeypatch.setattr(rtsp_push, "PROVEN_NS", 0)
+    feed(sink, lambda: tries[-1] == 1)
+
+
+def test_the_server_chooses_the_channel(record: Record, push: Callable[..., Sink]) -> None:
+    server = record(channel=6)
+    feed(push(server.port), lambda: len(server.pictures) >= 3)
+    assert server.reports
 
 
 @pytest.mark.parametrize("deaf_from", ["OPTIONS", "RECORD"])
