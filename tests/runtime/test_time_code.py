@@ -1,4 +1,4 @@
-"""The time code: any time comes back, also through noise, codecs and the network; damage gives none, not a wrong one."""
+"""The time code: any time comes back, through noise, codecs and the network; damage gives none, not a wrong one."""
 
 from __future__ import annotations
 
