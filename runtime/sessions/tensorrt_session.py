@@ -46,6 +46,7 @@ class TensorRTSession:
         except BaseException:
             self.close()
             raise
+        self.path, self.how = engine.path, self._ready.how
         self.min_size, self.depth = self._ready.sizes.smallest, self._ready.depth
         self.notes = [
             f"engine loaded in {self._ready.load_s:.2f} s, warmed up in {self._ready.warm_up_s:.2f} s",
@@ -81,7 +82,7 @@ class TensorRTSession:
         toolkit = f"{self._file.toolkit} {toolkit_version(self._file.toolkit)}"
         return (
             f"{what} ({self._file.path.name}, {self._ready.sizes.text}), {toolkit} on "
-            f"{gpu.name if gpu is not None else 'a GPU'}, {self._ready.how}"
+            f"{gpu.name if gpu is not None else 'a GPU'}, {self.how}"
         )
 
     def close(self) -> None:
