@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
+import math
 import os
 import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
+from runtime.batch.alone import alone
 from runtime.batch.attempt import Outcome
 from runtime.batch.here import run_here
-from runtime.batch.jobs import Job, jobs_of, leftovers, model_stamp
+from runtime.batch.jobs import Job, jobs_of, model_stamp
 from runtime.batch.on_ray import RayOptions, run_on_ray
-from runtime.batch.records import is_done, is_ours, remove
+from runtime.batch.records import is_done, is_ours
 from runtime.run_options import add_model_arguments, positive
 from runtime.sessions.models import SHIPPED
 from runtime.sinks.output_path import make_folder
 
 MOST_IN_A_ROW = 3  # failures that are no fault of the files: then the rest would fail, too
 CORES_OF_A_RUN = 4  # more help little at the sizes that are usual
+# Options of `run` that a batch has itself, or that make files beside the one that it keeps.
+NOT_FOR_FILES = {"also", "force", "input_save", "json", "model", "output_split", "rebuild", "threads"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--gpus",
-        type=float,
+        type=_gpus,
         metavar="SHARE",
         help="GPUs that a file takes on Ray, e.g. 0.5 (default: 1 with an engine, else 0)",
     )
@@ -68,18 +71,27 @@ def run(args: argparse.Namespace) -> int:
     waiting = [job for job in jobs if not is_done(job)]
     finished = len(jobs) - len(waiting)
     if args.dry_run:
-        _print("\n".join([*(f"{job.source} → {job.output}" for job in waiting), f"{finished} are finished"]))
+        places = [_shown(f"{job.source} → {job.output}") for job in waiting]
+        _print("\n".join([*places, f"{finished} are finished"]))
         return ExitCode.OK
     _refuse_strangers(waiting, args.force)
     make_folder(args.output)
-    with _alone(args.output):
+    with alone(args.output):
         outcomes = _work(waiting, args)
     return _report(outcomes, finished, len(waiting), args.json)
 
 
+def _gpus(word: str) -> float:
+    """As Ray takes them."""
+    share = float(word)  # a ValueError is argparse's to tell
+    if not (0 <= share <= 1 or (1 < share < math.inf and share.is_integer())):
+        raise argparse.ArgumentTypeError(f"'{word}' is no share; expected 0, a part of a GPU such as 0.5, or 1, 2, …")
+    return share
+
+
 def _jobs(args: argparse.Namespace) -> list[Job]:
+    _check_words(args.options)
     words = ["--rebuild", args.rebuild, *args.options]
-    _check_words(words)
     made_by = {**model_stamp(args.model), "options": args.options}
     is_file = args.model not in ("auto", *SHIPPED)
     words += ["--model", os.path.abspath(args.model) if is_file else args.model]
@@ -96,8 +108,9 @@ def _check_words(words: Sequence[str]) -> None:
     run_command.add_arguments(parser)
     taken = vars(parser.parse_intermixed_args(["input", "output", *words]))
     given = {name for name, value in taken.items() if value != parser.get_default(name)}
-    if given & {"force", "json", "also"} or taken["output"] != ["output"]:
-        raise Failure("--options takes what changes the pictures; outputs, --force, --json and --also are not for it")
+    refused = [f"--{name.replace('_', '-')}" for name in sorted(given & NOT_FOR_FILES)]
+    if refused or taken["output"] != ["output"]:
+        raise Failure(f"--options takes what changes the pictures; {', '.join(refused) or 'outputs'} is not for it")
 
 
 def _refuse_strangers(jobs: Sequence[Job], force: bool) -> None:
@@ -157,39 +170,15 @@ def _report(outcomes: Sequence[Outcome], finished: int, wanted: int, as_json: bo
             f"stopped after {MOST_IN_A_ROW} failures in a row that are not the files' fault, with "
             f"{summary['not_tried']} files not tried: {outcomes[-1].text}; put that right and give the same command "
             "again",
-            ExitCode(outcomes[-1].code) if outcomes[-1].code > 0 else ExitCode.ENVIRONMENT,
+            next((code for code in ExitCode if code == outcomes[-1].code), ExitCode.ENVIRONMENT),
         )
     return ExitCode.SOURCE if failed else ExitCode.OK
 
 
 def _text(summary: dict[str, Any]) -> str:
     lines = [f"{summary['done']} done, {summary['finished_before']} were finished, {len(summary['failed'])} failed"]
-    return "\n".join([*lines, *(f"failed: {entry['input']}: {entry['reason']}" for entry in summary["failed"])])
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """One batch for one folder at a time; what killed workers left there is removed before and after.
-
-    Raises: Failure (ENVIRONMENT) while another one works on it.
-    """
-    with (out / ".edgedeblur-batch.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Failure(f"another batch works on '{out}'; wait for it, or give another -o") from error
-        except OSError:  # a file system without locks: two batches would do files twice, and still leave whole ones
-            pass
-        try:
-            _clean(out)
-            yield
-        finally:
-            _clean(out)
-
-
-def _clean(out: Path) -> None:
-    for path in list(leftovers(out)):
-        remove(path)
+    failed = [_shown(f"failed: {entry['input']}: {entry['reason']}") for entry in summary["failed"]]
+    return "\n".join([*lines, *failed])
 
 
 def _duration(seconds: float) -> str:
@@ -197,11 +186,15 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
+def _shown(text: str) -> str:
+    """A line of text in which nothing steers the terminal: file names may hold anything."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def _print(text: str) -> None:
-    # A file name may hold what the terminal cannot show; stderr escapes by itself.
-    encoding = sys.stdout.encoding or "utf-8"
+    encoding = sys.stdout.encoding or "utf-8"  # it may not have a letter; stderr escapes by itself
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(_shown(text), file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 from edgedeblur import ExitCode
 from runtime.batch.child import child_command
 from runtime.batch.jobs import Job
-from runtime.batch.records import is_done, partial_path, remove, settle
+from runtime.batch.records import is_done, partial_path, remove, settle, state_of_source
 from runtime.stop import POLL_S
 
 TRIES = 3  # of a file whose process was killed from outside; an error of its own is not tried again
@@ -47,6 +47,7 @@ class Attempt:
         """Raises: OSError where the folder of the result cannot be made or no process be started."""
         self.job = job
         self.partial = partial_path(job)
+        self._read = state_of_source(job)
         self._began = time.monotonic()
         job.output.parent.mkdir(parents=True, exist_ok=True)
         self._files = ExitStack()  # what the run prints; a pipe would have to be read meanwhile
@@ -89,12 +90,14 @@ class Attempt:
 
     def _settle(self, said: str, summary: str) -> Outcome:
         notes = [line.removeprefix("note: ") for line in said.splitlines() if line.startswith("note: ")]
+        if state_of_source(self.job) != self._read:
+            notes.append("it changed while it was read: the next batch does it again")
         about = _about(summary)
         frames = int(about.get("delivered", 0))
         seconds = round(time.monotonic() - self._began, 3)
         kept = {"model": about.get("model"), "frames": frames, "seconds": seconds, "notes": notes}
         try:
-            settle(self.job, self.partial, kept)
+            settle(self.job, self.partial, self._read, kept)
         except OSError as error:
             return self._outcome(ExitCode.ENVIRONMENT, f"the result cannot be kept: {error.strerror}")
         return self._outcome(ExitCode.OK, "; ".join(notes), frames)

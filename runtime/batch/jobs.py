@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,13 @@ def jobs_of(patterns: Sequence[str], out: Path, words: Sequence[str], made_by: d
     """A job for each video and folder of pictures that a pattern names; what lies in `out` is no input.
 
     The result of a/b/c.mp4 is `out`/c.mp4 for the pattern a/b/*.mp4 and `out`/b/c.mp4 for a/**/*.mp4.
-    Raises: Failure (SOURCE) where a pattern finds nothing, (USAGE) for pictures, and for two inputs with one output.
+    Raises: Failure (SOURCE) where a pattern finds nothing, (USAGE) for pictures, for two inputs with one output, for an
+    output in the folder of another.
     """
     out = Path(os.path.abspath(out))
     jobs: dict[Path, Job] = {}
     for pattern in patterns:
-        sources = [path for path in _matches(pattern) if not path.is_relative_to(out)]
+        sources = [path for path in _matches(pattern) if not _real(path).is_relative_to(_real(out))]
         if not sources:
             raise Failure(f"'{pattern}' finds no video or folder outside of '{out}'; check the name", ExitCode.SOURCE)
         for source in sources:
@@ -55,6 +57,7 @@ def jobs_of(patterns: Sequence[str], out: Path, words: Sequence[str], made_by: d
                     f"'{other.source}' and '{source}' would both become '{job.output}'; give one pattern that holds "
                     "both, such as 'videos/**/*.mp4', or a batch for each"
                 )
+    _check_folders(jobs)
     return list(jobs.values())
 
 
@@ -83,12 +86,36 @@ def _matches(pattern: str) -> list[Path]:
     if os.path.exists(pattern):
         return [Path(os.path.abspath(pattern))]
     paths = [Path(os.path.abspath(name)) for name in sorted(glob.glob(pattern, recursive=True))]
-    # `**` also finds the folders on the way to the videos.
-    return [path for path in paths if path.is_file() or _holds_pictures(path)]
+    # `**` also finds the folders on the way to the videos, and goes round in those that are linked into themselves.
+    return [path for path in paths if (path.is_file() or _holds_pictures(path)) and not _goes_round(path.parent)]
 
 
 def _holds_pictures(path: Path) -> bool:
-    return any(child.suffix.lower() in IMAGE_SUFFIXES for child in path.iterdir())
+    try:
+        return any(child.suffix.lower() in IMAGE_SUFFIXES for child in path.iterdir())
+    except OSError:  # it may not be read
+        return False
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+@functools.lru_cache(maxsize=1024)
+def _goes_round(folder: Path) -> bool:
+    """Whether the way to a folder goes through one and the same folder twice."""
+    way = [os.path.realpath(step) for step in (folder, *folder.parents)]
+    return len(set(way)) < len(way)
+
+
+def _check_folders(jobs: Mapping[Path, Job]) -> None:
+    """A folder of pictures is put in its place as a whole: what another job has written into it would be lost."""
+    for output in jobs:
+        folder = next((parent for parent in output.parents if parent in jobs), None)
+        if folder:
+            raise Failure(
+                f"'{output}' would lie in '{folder}', which is a result itself; give a batch with its own -o for each"
+            )
 
 
 def _check_kind(source: Path, pattern: str) -> None:
@@ -109,4 +136,6 @@ def _place(source: Path, pattern: str) -> Path:
         fixed = list(parts[: next(index for index, part in enumerate(parts) if glob.has_magic(part))])
     place = source.relative_to(Path(*fixed))
     is_kept = source.is_dir() or source.suffix.lower() in VIDEO_SUFFIXES
+    if place == Path():  # the folder itself, which `**` finds, too
+        return Path(source.name)
     return place if is_kept else place.with_name(f"{place.name}.mp4")

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +40,9 @@ def run_on_ray(jobs: Sequence[Job], options: RayOptions) -> Generator[Outcome]:
     """
     ray = _import_ray()
     with _connected(ray, options.address):
-        threads = options.threads or min(MOST_THREADS, _smallest_node(ray))
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        threads = options.threads or min(MOST_THREADS, _smallest(machines))
+        _check_room(machines, threads, options.gpus)
         task = ray.remote(num_cpus=threads, num_gpus=options.gpus, max_retries=TRIES)(try_job)
         waiting, running = deque(jobs), dict[Any, Job]()
         try:
@@ -79,8 +81,9 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         _check_reachable(_known_address(address))
         ray.init(address, log_to_driver=False, logging_level="ERROR", **(alone if address == "local" else {}))
     except (OSError, RuntimeError, ValueError) as error:
+        why = (str(error) or repr(error)).splitlines()[0]
         raise Failure(
-            f"no Ray cluster at '{address}': {str(error).splitlines()[0]}; start one with `ray start --head` here and "
+            f"no Ray cluster at '{address}': {why}; start one with `ray start --head` here and "
             "`ray start --address=HOST:6379` on the others, or use --ray local, or leave --ray out",
             ExitCode.ENVIRONMENT,
         ) from error
@@ -110,9 +113,21 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((place[1], int(place[2])), CONNECT_S).close()
 
 
-def _smallest_node(ray: Any) -> int:
-    """Processor cores of the smallest machine that has any."""
-    return min((int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]), default=1) or 1
+def _smallest(machines: Sequence[Mapping[str, float]]) -> int:
+    """Processor cores of the smallest machine that offers any: often the one that only keeps the books does not."""
+    return min((int(machine["CPU"]) for machine in machines if machine.get("CPU", 0) >= 1), default=1)
+
+
+def _check_room(machines: Sequence[Mapping[str, float]], threads: int, gpus: float) -> None:
+    """Ray waits without a word for a machine that could take a file. Raises: Failure (ENVIRONMENT) if there is none."""
+    offers = [(int(machine.get("CPU", 0)), machine.get("GPU", 0.0)) for machine in machines]
+    if not any(cores >= threads and share >= gpus for cores, share in offers):
+        found = ", ".join(f"{cores} with {share:g}" for cores, share in sorted(set(offers), reverse=True))
+        raise Failure(
+            f"no machine of the cluster has the {threads} cores and {gpus:g} GPUs that each file is to have (cores "
+            f"with GPUs there: {found or 'none'}); give fewer --threads or --gpus, or start Ray there with --num-gpus",
+            ExitCode.ENVIRONMENT,
+        )
 
 
 def _import_ray() -> Any:

@@ -39,18 +39,27 @@ def is_done(job: Job) -> bool:
     except OSError:
         return False
     record = _read(job.output)
-    return all(record.get(field) == now[field] for field in DECIDES)
+    return bool(now["input"]) and all(record.get(field) == now[field] for field in DECIDES)
 
 
-def settle(job: Job, partial: Path, about: Mapping[str, Any]) -> None:
-    """Move a finished result into its place, with its record. about: what else is worth keeping.
+def state_of_source(job: Job) -> dict[str, Any]:
+    """Which state of its input a result is of: to be taken before the input is read. One that is gone is none."""
+    try:
+        return {"path": str(job.source), **_stamp(job.source)}
+    except OSError:
+        return {}
 
-    Killed in between, there is no moment at which a record describes a result that is not whole. Raises: OSError, with
-    nothing left at `partial`.
+
+def settle(job: Job, partial: Path, read: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Move a finished result into its place, with its record.
+
+    read: the state of the input before it was read; one that changed since is done again by the next batch. about: what
+    else is worth keeping. Killed in between, there is no moment at which a record describes a result that is not whole.
+    Raises: OSError, with nothing left at `partial`.
     """
     try:
         _to_disk(partial)
-        record = {**_deciding(job, partial), **about}
+        record = {**_deciding(job, partial), "input": read, **about}
         _write_whole(record_path(job.output), json.dumps(record, indent=2).encode())
         _put(partial, job.output)
     except OSError:
@@ -67,8 +76,7 @@ def remove(path: Path) -> None:
 
 
 def _deciding(job: Job, output: Path) -> dict[str, Any]:
-    source = {"path": str(job.source), **_stamp(job.source)}
-    return {"schema": SCHEMA, "input": source, "made_by": job.made_by, "output": _stamp(output)}
+    return {"schema": SCHEMA, "input": state_of_source(job), "made_by": job.made_by, "output": _stamp(output)}
 
 
 def _stamp(path: Path) -> dict[str, int]:
@@ -116,7 +124,11 @@ def _put(partial: Path, output: Path) -> None:
     if output.is_dir():  # which no rename replaces
         old = partial.with_name(f".{secrets.token_hex(8)}.part")
         output.rename(old)
-        partial.rename(output)
+        try:
+            partial.rename(output)
+        except OSError:
+            old.rename(output)
+            raise
         remove(old)
     else:
         partial.replace(output)

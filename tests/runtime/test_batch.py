@@ -1,31 +1,29 @@
-"""`edgedeblur batch` on this machine: what is finished stays, what was killed is redone, nothing half made is left."""
+"""`edgedeblur batch` on this machine: what is finished stays, a bad file stops no other."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgedeblur import ExitCode, main
-from runtime.batch.jobs import leftovers
-from runtime.sources.source import frames_of, open_source
+from runtime.batch import attempt as attempts
+from runtime.batch.alone import LOCK
+from runtime.batch.attempt import Attempt, try_job
+from runtime.batch.jobs import Job
+from runtime.batch.records import is_done, partial_path
 from tests.full_disk import full_disk
+from tests.runtime.batches import ROOT, frame_count, wait_for
 from tests.runtime.conftest import picture
 from tests.runtime.pictures import write_png
-from tests.runtime.stand_in import write_model
-
-ROOT = Path(__file__).parents[2]
-LONG = 40  # frames
-ENDS_WITHIN_S = 6.0  # after Ctrl-C; two of them are what a run may take to end by itself
 
 
 @pytest.fixture
@@ -50,73 +48,6 @@ def batch(films: Path, model: Path, capfd: pytest.CaptureFixture[str]) -> Callab
         return code, captured.out + captured.err
 
     return call
-
-
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that takes seconds for a film."""
-    return write_model(tmp_path_factory.mktemp("slow") / "slow.onnx", rounds=70)
-
-
-@pytest.fixture(scope="module")
-def long_film(tmp_path_factory: pytest.TempPathFactory, model: Path) -> Path:
-    """A film large enough that the slow model is in mid-file for seconds."""
-    path = tmp_path_factory.mktemp("long") / "film.mp4"
-    assert main(["run", "test://320x240", str(path), "--frames", str(LONG), "--model", str(model)]) == 0
-    return path
-
-
-@contextmanager
-def started(*words: object) -> Iterator[subprocess.Popen[str]]:
-    """`edgedeblur batch` in a process of its own, which does not outlive the block."""
-    command = [sys.executable, "-m", "edgedeblur", "batch", *map(str, words)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def runs_on(path: Path) -> list[int]:
-    """Processes that run `edgedeblur run` on `path`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if str(path).encode() in words and any(b"runtime.batch.child" in word for word in words):
-                found.append(int(entry.name))
-    return found
-
-
-def wait_for(found: Callable[[], Any], within_s: float = 40.0) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (value := found()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-    return value
-
-
-def begun(out: Path) -> list[Path]:
-    """Half-made results with something in them; `run` first tries whether it may write, and takes that away again."""
-    found = []
-    for path in leftovers(out):
-        with suppress(FileNotFoundError):
-            found += [path] if path.stat().st_size > 0 else []
-    return found
-
-
-def in_mid_file(film: Path, out: Path) -> int:
-    """The process that works on `film`, once its result has begun."""
-    wait_for(lambda: begun(out))
-    (process,) = runs_on(film)
-    return process
-
-
-def frame_count(path: Path) -> int:
-    return len(list(frames_of(open_source(str(path)))))
 
 
 def test_a_bad_file_does_not_stop_the_rest_and_what_is_finished_is_skipped(
@@ -171,7 +102,20 @@ def test_what_no_batch_made_is_kept(batch: Callable[..., tuple[int, str]], films
     assert frame_count(mine) == 24
 
 
-@pytest.mark.parametrize("words", ["--veiw split", "--view no-such", "--force", "extra.mp4", "--json"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--veiw split",
+        "--view no-such",
+        "--force",
+        "extra.mp4",
+        "--json",
+        "--output-split 1",  # several files: only one would be kept
+        "--input-save raw.mkv",  # one file for all
+        "--model edge-n",
+        "--threads 1",
+    ],
+)
 def test_options_that_run_does_not_take_are_said_before_any_work(
     batch: Callable[..., tuple[int, str]], films: Path, words: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,51 +142,75 @@ def test_a_full_disk_stops_the_batch_and_leaves_no_half_file(
     assert batch()[0] == 0
 
 
-def test_one_batch_for_one_folder(
-    batch: Callable[..., tuple[int, str]], films: Path, long_film: Path, slow: Path
+def test_a_batch_for_a_folder_above_or_below_is_refused_too(
+    batch: Callable[..., tuple[int, str]], films: Path, model: Path
 ) -> None:
+    """It would take away what the other one has half made."""
     out = films.parent / "out"
-    with started(long_film, "-o", out, "--model", slow):
-        in_mid_file(long_film, out)
-        code, text = batch()
+    for busy in (out / "deep", films.parent):
+        busy.mkdir(parents=True, exist_ok=True)
+        half = partial_path(Job(films, busy / "a.mp4", ()))
+        half.write_text("half")
+        with (busy / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            code, text = batch()
         assert code == ExitCode.USAGE
-        assert "another batch works on" in text
-        assert list(leftovers(out))  # the first one's are not touched
+        assert f"another batch works on '{busy}'" in text
+        half.unlink()
+    (films / "bad.mp4").unlink()
+    assert batch()[0] == 0
 
 
-def test_a_killed_run_is_redone(tmp_path: Path, long_film: Path, slow: Path) -> None:
-    with started(long_film, "-o", tmp_path / "out", "--model", slow) as process:
-        os.kill(in_mid_file(long_film, tmp_path / "out"), signal.SIGKILL)
-        printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "1 done" in printed
-    assert frame_count(tmp_path / "out" / "film.mp4") == LONG
-    assert not list(leftovers(tmp_path / "out"))
+def test_without_locks_nothing_of_another_batch_is_removed(
+    batch: Callable[..., tuple[int, str]], films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (films / "bad.mp4").unlink()
+    half = partial_path(Job(films / "a.mp4", films.parent / "out" / "a.mp4", ()))
+    half.parent.mkdir()
+    half.write_text("half")
+    assert batch()[0] == 0
+    assert half.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_no_half_file_and_no_process(tmp_path: Path, long_film: Path, slow: Path, number: int) -> None:
-    with started(long_film, "-o", tmp_path / "out", "--model", slow) as process:
-        in_mid_file(long_film, tmp_path / "out")
-        began = time.monotonic()
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=30)
-    assert time.monotonic() - began < ENDS_WITHIN_S
-    assert process.returncode == ExitCode.INTERRUPTED
-    assert "Traceback" not in errors
-    assert runs_on(long_film) == []
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [".edgedeblur-batch.lock"]
+def test_a_film_that_changes_while_it_is_read_is_done_again(tmp_path: Path, video: Path, model: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(video.read_bytes())
+    job = Job(film, tmp_path / "out" / "film.mp4", ("--model", str(model)))
+    attempt = Attempt(job)
+    os.utime(film)
+    outcome = wait_for(attempt.poll)
+    assert outcome.code == 0
+    assert "changed while it was read" in outcome.text
+    assert not is_done(job)
+    assert try_job(job).text == ""
+    assert is_done(job)
 
 
-def test_a_batch_that_is_killed_takes_its_runs_along(tmp_path: Path, long_film: Path, slow: Path, model: Path) -> None:
-    out = tmp_path / "out"
-    with started(long_film, "-o", out, "--model", slow):
-        in_mid_file(long_film, out)
-    wait_for(lambda: not runs_on(long_film))
-    assert list(leftovers(out))
-    assert main(["batch", str(long_film), "-o", str(out), "--model", str(model)]) == 0
-    assert not list(leftovers(out))
-    assert frame_count(out / "film.mp4") == LONG
+def test_runs_that_end_in_unknown_ways_are_told(
+    batch: Callable[..., tuple[int, str]], films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 is Python's code for an error that nobody foresaw; that is no code of ours."""
+    monkeypatch.setattr(attempts, "child_command", lambda words: [sys.executable, "-c", "raise ValueError('odd')"])
+    code, text = batch()
+    assert code == ExitCode.ENVIRONMENT
+    assert "stopped after 3 failures in a row" in text
+    assert "ValueError: odd" in text
+
+
+def test_names_that_would_steer_the_terminal(tmp_path: Path, video: Path, model: Path, capfd: Any) -> None:
+    (tmp_path / "a\x1b[2J\nb.mp4").write_bytes(video.read_bytes())
+    (tmp_path / "c\x1b[2J.mp4").write_text("no video")
+    words = ["batch", f"{tmp_path}/*.mp4", "-o", str(tmp_path / "out"), "--model", str(model)]
+    assert main([*words, "--dry-run"]) == 0
+    assert main(words) == ExitCode.SOURCE
+    captured = capfd.readouterr()
+    assert "a\\x1b[2J\\nb.mp4" in captured.out
+    assert "a\\x1b[2J\\nb.mp4: 24 frames" in captured.err
+    assert "\x1b" not in captured.out + captured.err
 
 
 def test_names_that_are_no_text(tmp_path: Path, video: Path, model: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from edgedeblur import ExitCode, Failure
 from runtime.batch import records
 from runtime.batch.jobs import Job, jobs_of, leftovers, model_stamp
-from runtime.batch.records import is_done, is_ours, partial_path, record_path, settle
+from runtime.batch.records import is_done, is_ours, partial_path, record_path, settle, state_of_source
 
 MODEL = {"model": "m.onnx", "sha256": "1"}
 
@@ -66,6 +66,49 @@ def test_results_are_no_inputs_of_the_next_batch(videos: Path) -> None:
     assert places(videos, "v/**/1.mp4", out="v/out") == {"v/1.mp4": "v/out/1.mp4", "v/deep/1.mp4": "v/out/deep/1.mp4"}
 
 
+def test_results_that_are_reached_by_a_link_are_no_inputs_either(videos: Path) -> None:
+    """Nor is an input overwritten by its own result."""
+    (videos / "link").symlink_to("v")
+    shutil.copytree("w", "v/out")
+    found = {"link/1.mp4": "v/out/1.mp4", "link/deep/1.mp4": "v/out/deep/1.mp4"}
+    assert places(videos, "link/**/1.mp4", out="v/out") == found
+    with pytest.raises(Failure, match="outside of"):
+        places(videos, "v/*.mp4", out="link")
+
+
+def test_a_folder_that_is_linked_into_itself_is_gone_through_once(videos: Path) -> None:
+    (videos / "v/deep/loop").symlink_to("..")
+    (videos / "v/other").symlink_to("../w")
+    found = {"v/1.mp4": "out/1.mp4", "v/deep/1.mp4": "out/deep/1.mp4", "v/other/1.mp4": "out/other/1.mp4"}
+    assert places(videos, "v/**/1.mp4") == found
+
+
+def test_a_folder_that_may_not_be_read_is_passed_over(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (videos / "shots/lost+found").mkdir()
+    read = Path.iterdir
+
+    def refuse(path: Path) -> Any:
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert places(videos, "shots/*") == {"shots/b": "out/b"}
+    with pytest.raises(Failure, match="holds no pictures"):
+        places(videos, "shots/lost+found")
+
+
+def test_a_result_in_the_folder_of_another_result_is_refused(videos: Path) -> None:
+    """A folder is replaced as a whole, with all that lies in it."""
+    (videos / "shots/b/c").mkdir()
+    (videos / "shots/b/c/1.png").write_text("c")
+    with pytest.raises(Failure, match=r"out/b/c' would lie in '.*out/b'"):
+        places(videos, "shots/**/")
+    shutil.copy("shots/b/1.png", "shots/1.png")
+    shutil.rmtree("shots/b")
+    assert places(videos, "shots/**/") == {"shots": "out/shots"}  # and not `out` itself
+
+
 @pytest.mark.parametrize(
     ("pattern", "code", "words"),
     [
@@ -107,9 +150,10 @@ def job(tmp_path: Path) -> Job:
 
 
 def finish(job: Job, result: str = "sharp") -> None:
+    read = state_of_source(job)
     partial = partial_path(job)
     partial.write_text(result)
-    settle(job, partial, {"frames": 3})
+    settle(job, partial, read, {"frames": 3})
 
 
 def test_a_result_with_its_record_is_finished(job: Job) -> None:
@@ -172,12 +216,33 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path: Path) -> None:
         partial.mkdir(parents=True)
         for name in names:
             (partial / name).write_text("sharp")
-        settle(job, partial, {})
+        settle(job, partial, state_of_source(job), {})
         assert is_done(job)
         assert sorted(path.name for path in job.output.iterdir()) == names
     assert not list(leftovers(tmp_path / "out"))
     (tmp_path / "in" / "2.png").write_text("one more")
     assert not is_done(job)
+
+
+def test_a_folder_that_cannot_be_replaced_is_still_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    job = Job(tmp_path / "in", tmp_path / "out", (), MODEL)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "1.png").write_text("the old one")
+    partial = partial_path(job)
+    partial.mkdir()
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Any:
+        if path == partial:
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="No space left"):
+        settle(job, partial, state_of_source(job), {})
+    assert (tmp_path / "out" / "1.png").read_text() == "the old one"
+    assert not list(leftovers(tmp_path))
 
 
 def test_leftovers_are_what_partial_paths_are_called(tmp_path: Path, job: Job) -> None:

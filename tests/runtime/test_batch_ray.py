@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from edgedeblur import ExitCode, main
+from runtime.batch import on_ray
 from runtime.batch.jobs import leftovers
+from tests.runtime.batches import begun, frame_count, in_mid_file, runs_on, started, wait_for
 from tests.runtime.stand_in import write_model
-from tests.runtime.test_batch import begun, frame_count, in_mid_file, runs_on, started, wait_for
 
 NODES = Path(__file__).with_name("batch_ray_nodes.py")
 START_S = 90  # on a busy machine
@@ -92,6 +93,27 @@ def test_a_signal_ends_it_on_the_cluster_too(address: str, films: Path, tmp_path
     assert "Traceback" not in errors
     wait_for(lambda: not runs_on(films / "a.mp4"), 10)
     assert not list(leftovers(out))
+
+
+@pytest.mark.parametrize("words", [["--gpus", "0.5"], ["--threads", "2"]])
+def test_what_no_machine_has_is_not_waited_for(address: str, films: Path, tmp_path: Path, words: list[str]) -> None:
+    with started(films / "a.mp4", "-o", tmp_path / "out", "--ray", address, *words) as process:
+        _, errors = process.communicate(timeout=START_S)
+    assert process.returncode == ExitCode.ENVIRONMENT
+    assert "cores with GPUs there: 1 with 0)" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_machine_that_only_keeps_the_books_does_not_count() -> None:
+    assert on_ray._smallest([{"memory": 1.0}, {"CPU": 0.0}, {"CPU": 16.0}, {"CPU": 8.0}]) == 8
+    assert on_ray._smallest([]) == 1
+
+
+@pytest.mark.parametrize("share", ["-1", "nan", "inf", "1.5", "one"])
+def test_shares_of_a_gpu_that_ray_does_not_take(films: Path, tmp_path: Path, share: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["batch", str(films / "a.mp4"), "-o", str(tmp_path / "out"), "--ray", "local", f"--gpus={share}"])
+    assert end.value.code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize("where", ["auto", NOBODY])
