@@ -19,13 +19,15 @@ def report(streams: Sequence[Stream], as_json: bool) -> None:
 
     Raises: BrokenPipeError when nobody reads it, Failure (ENVIRONMENT) on a full disk.
     """
+    several = len(streams) > 1
     for stream in streams:
-        _say_notes(stream, f"{stream.name}: " if len(streams) > 1 else "")
-    summaries = [summary_of(stream) for stream in streams if stream.timing.by_how]
+        _say_notes(stream, f"{stream.name}: " if several else "")
+    # For people a stream without a frame is told by its error; who reads JSON looks for every stream.
+    summaries = [summary_of(stream) for stream in streams if stream.timing.by_how or (as_json and several)]
     if not summaries:
         return
     if as_json:
-        _print(json.dumps(summaries[0] if len(streams) == 1 else {"streams": summaries}, indent=2))
+        _print(json.dumps({"streams": summaries} if several else summaries[0], indent=2))
     else:
         _print("\n\n".join(map(summary_text, summaries)))
 

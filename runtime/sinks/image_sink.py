@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -51,7 +52,8 @@ class ImageSink:
             partial.write_bytes(encode_image(picture, self._suffix))
             partial.replace(target)
         except OSError as error:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that has become read-only keeps it
+                partial.unlink(missing_ok=True)
             kept = f"the {self._count} pictures before it are whole; "
             raise cannot_write(target, error, kept) from error
         self._count += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import time
 import weakref
 from dataclasses import replace
@@ -144,6 +145,15 @@ def test_several_inputs_in_one_run(run: Run, video: Path, tmp_path: Path) -> Non
     assert text.count("10 delivered of 10 captured") == 2
     assert "a.mp4: 10 frames of 52x36" in text
     assert "b.mp4: 10 frames of 64x48" in text
+
+
+def test_json_tells_of_every_input(run: Run, video: Path, tmp_path: Path) -> None:
+    small = write_model(tmp_path / "big.onnx", min_size="40x40")
+    words = ("null://", "--also", "test://64x48", "--frames", "5", "--json", "--model", small)
+    code, text = run(video, *words)  # of 52x36: too small
+    assert code == ExitCode.SOURCE
+    streams = json.loads(text[text.index("{") : text.rindex("}") + 1])["streams"]
+    assert {stream["stream"]: stream["delivered"] for stream in streams} == {"in": 0, "test-64x48": 5}
 
 
 def test_an_input_that_cannot_be_opened_names_itself(run: Run, video: Path, tmp_path: Path) -> None:
