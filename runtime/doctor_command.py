@@ -42,7 +42,7 @@ CHECKS: tuple[Check, ...] = (
     conditions.display,
     conditions.ports,
 )
-PATIENCE_S = 25.0  # for all checks: each asks a few questions of at most 5 s
+PATIENCE_S = 60.0  # for all checks: each asks a few questions of at most 15 s
 AT_ONCE = 4  # checks: most of them wait for a Python that starts
 ESCAPES: dict[Colour, str] = {"green": "\x1b[32m", "yellow": "\x1b[33m", "red": "\x1b[31m", "grey": "\x1b[90m"}
 WORDS: dict[Colour, str] = {"green": "green", "yellow": "yellow", "red": "red", "grey": "-"}

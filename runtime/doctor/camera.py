@@ -18,6 +18,28 @@ PATIENCE_S = 20.0  # for all of it: opening may take seconds, and a driver that 
 TOO_SLOW = 0.8  # of the rate that the camera announces
 
 
+@dataclass(frozen=True)
+class Advice:
+    """What helps cameras of one kind."""
+
+    slow: str  # where fewer frames come than the camera announces
+    lossy: str
+
+
+OWN_SETTINGS = "more light, or a fixed exposure in the camera's own settings"
+ELSEWHERE = Advice(OWN_SETTINGS, "a better cable or link, or smaller pictures by the camera's own settings")
+ADVICE = {  # by how addresses of that kind begin
+    ("v4l2://", "/dev/"): Advice(
+        "more light, or --input-control exposure_dynamic_framerate=0 (older kernels: exposure_auto_priority=0), or "
+        "--input-codec mjpeg",
+        "another cable or port, a smaller --input-width and --input-height, or --input-codec mjpeg",
+    ),
+    ("rtsp://", "rtsps://"): Advice(
+        OWN_SETTINGS, "a wired network, smaller pictures by the camera's own settings, or --rtsp-transport tcp"
+    ),
+}
+
+
 @dataclass
 class Trial:
     """What came of it; written by one thread, read once that has ended."""
@@ -103,7 +125,7 @@ def _lines(uri: str, trial: Trial) -> Iterator[Line]:
         yield Line("stamps", "grey", "none: the age of frames counts from their arrival")
     if trial.missed or trial.corrupt:
         text = f"{trial.missed} frames lost on the way, {trial.corrupt} damaged"
-        yield Line("losses", "yellow", text, "another cable or port, a smaller --input-width, or --input-codec mjpeg")
+        yield Line("losses", "yellow", text, _advice(uri).lossy)
     else:
         yield Line("losses", "green", "none")
     for note in trial.notes:
@@ -118,9 +140,12 @@ def _pace(uri: str, trial: Trial) -> Line:
         return Line("frames", "green", text)
     text += f", announced {trial.announced:g}"
     if fps < TOO_SLOW * trial.announced:
-        fix = "more light, or a fixed exposure (v4l2-ctl -c exposure_dynamic_framerate=0), or --input-codec mjpeg"
-        return Line("frames", "yellow", text, fix)
+        return Line("frames", "yellow", text, _advice(uri).slow)
     return Line("frames", "green", text)
+
+
+def _advice(uri: str) -> Advice:
+    return next((advice for schemes, advice in ADVICE.items() if uri.startswith(schemes)), ELSEWHERE)
 
 
 def _look(uri: str) -> str:

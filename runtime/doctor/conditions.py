@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterator
 
 from runtime.doctor.line import Line
@@ -70,16 +71,17 @@ def _swap(place: Place, total: int) -> Iterator[Line]:
 
 def disk(place: Place) -> Iterator[Line]:
     """Where outputs would go."""
+    name = shlex.quote(str(place.out))
     if not os.path.isdir(place.out):
-        yield Line("disk", "red", f"{place.out} is no folder", f"mkdir -p {place.out}")
+        yield Line("disk", "red", f"{place.out} is no folder", f"mkdir -p {name}")
         return
     if not place.may_use(place.out):
-        yield Line("disk", "red", f"no permission to write into {place.out}", f"sudo chown $USER {place.out}")
+        yield Line("disk", "red", f"no permission to write into {place.out}", f"sudo chown $USER {name}")
         return
     free = place.free_bytes(place.out)
     shown = f"{free / GIB:.1f} GiB free in {place.out}"
     if free < LITTLE_DISK:
-        fix = f"du -xh {place.out} | sort -h | tail; sudo journalctl --vacuum-size=200M; sudo apt-get clean"
+        fix = f"du -xh {name} | sort -h | tail; sudo journalctl --vacuum-size=200M; sudo apt-get clean"
         yield Line("disk", "red" if free < NO_DISK else "yellow", shown, fix)
     else:
         yield Line("disk", "green", shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,7 +106,7 @@ def _tensorrt_fix(place: Place) -> str:
         return place.pip("tensorrt-rtx-cu13") + " (RTX cards), or tensorrt in the version that built your engines"
     if any(place.root.glob("usr/lib/python3*/dist-packages/tensorrt")):
         venv = "python3 -m venv --system-site-packages"
-        return f"the system's Python has it: /usr/bin/{venv} --upgrade {place.prefix}"
+        return f"the system's Python has it: /usr/bin/{venv} --upgrade {shlex.quote(str(place.prefix))}"
     return f"{RUNTIME}" if place.in_container else "sudo apt install nvidia-jetpack"
 
 

@@ -9,7 +9,7 @@ from runtime.doctor import probes
 from runtime.doctor.line import Line
 from runtime.doctor.place import Place
 
-NEEDED = {"numpy": (1, 26), "av": (14, 0), "onnxruntime": (1, 20)}
+NEEDED = {"numpy": (1, 26), "av": (15, 0), "onnxruntime": (1, 20)}
 NAMES = {"numpy": "NumPy", "av": "PyAV", "onnxruntime": "ONNX Runtime"}
 DEFORM_CONV = (1, 25)  # of ONNX Runtime
 DEFORM_CONV_PYTHON = (3, 11)  # has wheels of it

@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import platform
+import shlex
 import shutil
 import signal
 import socket
@@ -23,7 +24,9 @@ from runtime.measure.sensors import text_of
 from runtime.sources.v4l2_cameras import Camera, cameras
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 5.0  # for one question to another process
+PATIENCE_S = 15.0  # for one question to another process: a Jetson reads a library from its SD card for seconds
+# What lies in the current folder may be called like a package; `edgedeblur` does not look there.
+START = "import sys; sys.path[:] = [path for path in sys.path if path]\n"
 NVIDIA_VENDOR, DISPLAY_CLASS = "0x10de", "0x03"  # of PCI
 
 
@@ -42,10 +45,11 @@ class Answer:
 
 def ask_python(script: str) -> Answer:
     """Run a script, which prints JSON, in a Python of its own: what crashes or hangs there is an answer, too."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     try:
         done = subprocess.run(
-            [sys.executable, "-c", script],
+            [sys.executable, "-c", START + script],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -110,7 +114,7 @@ class Place:
 
     def pip(self, package: str) -> str:
         """The command that installs a package into this very Python."""
-        return f"{self.python} -m pip install {package}"
+        return f"{shlex.quote(self.python)} -m pip install {package}"
 
     @cached_property
     def facts(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,11 +47,11 @@ def library(place: Place) -> Iterator[Line]:
     found = [(path, match) for path in sorted(_cache(place).glob("*.so")) if (match := LIBRARY.fullmatch(path.name))]
     sm = str(place.driver.said["sm"])
     fitting = [path for path, match in found if match[2] == sm and _serves(match[1], version)]
-    again = f"{place.python} -m engines.plugin_library"
+    again = f"{shlex.quote(place.python)} -m engines.plugin_library"
     broken = [path for path in fitting if not _is_whole(path)]
     if broken:
         text = f"{broken[0].name} is not what was compiled: its sum differs"
-        yield Line("plugin", "yellow", text, f"rm {broken[0]} && {again}")
+        yield Line("plugin", "yellow", text, f"rm {shlex.quote(str(broken[0]))} && {again}")
     elif fitting:
         yield Line("plugin", "green", fitting[-1].name)
     elif found:

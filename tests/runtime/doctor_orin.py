@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from runtime.doctor import probes
+from runtime.doctor.line import Line
 from runtime.doctor.place import Answer, Place
+from runtime.doctor_command import CHECKS, findings
 from runtime.sources.v4l2_cameras import Camera
 from runtime.sources.v4l2_modes import Mode
 
 GIB_KB = 2**20
+PIP = "/home/ann/venv/bin/python -m pip install"
 FILES = {
     "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n",
     "proc/device-tree/model": "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super\0",
@@ -115,3 +119,45 @@ class Orin:
             "cameras": lambda: self.cameras,
         }
         return Place(**{**standard, **self.changes})
+
+
+Change = Callable[[Orin], Any]
+
+
+def lines_of(orin: Orin) -> dict[str, Line]:
+    return {line.subject: line for line in findings(orin.place, CHECKS)}
+
+
+def answer(script: str, said: dict[str, Any] | None = None, error: str = "") -> Change:
+    return lambda orin: orin.answers.update({script: Answer(said or {}, error)})
+
+
+def lacks(module: str, script: str) -> Change:
+    return lambda orin: orin.answers.update({script: missing(module)})
+
+
+def place(**changes: Any) -> Change:
+    return lambda orin: orin.changes.update(changes)
+
+
+def each(*changes: Change) -> Change:
+    return lambda orin: [change(orin) for change in changes]
+
+
+def write(path: str, text: str) -> Change:
+    return lambda orin: orin.write(path, text)
+
+
+def remove(path: str) -> Change:
+    return lambda orin: orin.remove(path)
+
+
+def cameras(*found: Camera) -> Change:
+    return lambda orin: setattr(orin, "cameras", list(found))
+
+
+NO_TRT = lacks("tensorrt", probes.version_of("tensorrt"))
+NO_GI = answer(probes.GSTREAMER, error="edgedeblur.Failure: Gst of GStreamer cannot be used from Python")
+NO_LIBRARY = answer(probes.DRIVER, {"library": False})
+CONTAINER = write(".dockerenv", "")
+DRIVER_SAYS = {key: value for key, value in DRIVER.items() if key not in ("name", "sm")}
