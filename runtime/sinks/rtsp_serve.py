@@ -11,6 +11,7 @@ from runtime.sinks.encoder import threads_for
 from runtime.sinks.file_clock import believable_rate
 from runtime.sinks.gst_encoder import launch_text, working_encoder
 from runtime.sinks.rtsp_address import RtspAddress
+from runtime.sinks.rtsp_factory import shared_factory_type
 from runtime.sinks.rtsp_feed import RtspFeed
 from runtime.sinks.rtsp_server import open_server
 from runtime.sinks.sink import SinkOptions
@@ -37,7 +38,7 @@ class RtspServe:
         Raises: Failure (ENVIRONMENT) when the port is taken, GStreamer's server is not installed or no encoder works.
         """
         try:
-            rtsp = import_gst("GstRtspServer")
+            import_gst("GstRtspServer")
         except Failure as failure:
             raise Failure(
                 f"{failure}. Or send the stream to a server, e.g. MediaMTX: {SENT}", failure.code
@@ -46,11 +47,11 @@ class RtspServe:
         self._rate = believable_rate(options.frame_rate)
         self._encoder = working_encoder(options.encoder)
         self._server = open_server(address, self._viewer_came)
-        self._factory = rtsp.RTSPMediaFactory()
-        self._factory.set_shared(True)
+        self._factory = shared_factory_type()()
         self._configuring = self._factory.connect("media-configure", self._configure)
         self._size = (0, 0)  # (height, width) of the last picture
-        self._feed: RtspFeed | None = None  # into the pipeline, while there is one
+        self._media: Any = None  # the pipeline, while there is one
+        self._feed: RtspFeed | None = None  # into it
         self._given = self._viewers = self._encoded = 0
         options.say(_invitation(address, self._encoder))
 
@@ -72,12 +73,14 @@ class RtspServe:
             feed.end()
         self._server.release(self._address.name)
         self._factory.disconnect(self._configuring)
+        self._factory.forget()
+        self._media = None
 
     def describe(self) -> str:
         what = f" of {size_text(self._size)}" if self._given else ""
         return (
             f"{self._address.shown}: {self._encoded} of {self._given} frames{what} encoded while somebody watched, "
-            f"{self._encoder}; {self._viewers} viewers came"
+            f"{self._encoder}; {self._viewers} viewer{'' if self._viewers == 1 else 's'} came"
         )
 
     def _launch(self, size: tuple[int, int]) -> None:
@@ -91,20 +94,25 @@ class RtspServe:
 
     def _configure(self, _: Any, media: Any) -> None:
         """A first client came: its pipeline is there. Called in a thread of the server."""
-        feed = RtspFeed(media.get_element().get_by_name("frames"), self._rate)
+        feed, before = RtspFeed(media.get_element().get_by_name("frames"), self._rate), self._feed
         media.connect("unprepared", lambda *_: self._forget(feed))
-        self._feed = feed
+        self._factory.follow(media)
+        self._media, self._feed = media, feed
+        if before is not None:  # its last viewer is just leaving
+            self._encoded += before.pushed
 
     def _forget(self, feed: RtspFeed) -> None:
         """The last client went."""
         if self._feed is feed:
             self._encoded += feed.pushed
-            self._feed = None
+            self._media = self._feed = None
 
-    def _viewer_came(self) -> None:
-        self._viewers += 1
-        if self._feed is not None:
-            self._feed.key_wanted = True
+    def _viewer_came(self, media: Any) -> None:
+        """Somebody begins to watch a stream, perhaps this one."""
+        feed = self._feed
+        if feed is not None and media is self._media:
+            self._viewers += 1
+            feed.key_wanted = True
 
 
 def _invitation(address: RtspAddress, encoder: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,11 @@ from runtime.sinks.rtsp_address import RtspAddress
 
 PATIENCE_S = 2.0  # for its thread to end
 CLEAN_UP_S = 2  # how often clients that went away without a word are looked for
+MOST_CLIENTS = 64  # each has a thread and three descriptors
+IDLE_S = 30.0  # a connection that watches nothing for so long is closed
 ROLE = "viewer"
+
+OnPlay = Callable[[Any], None]  # told the pipeline that somebody begins to watch, of whatever stream of a server
 
 _running: dict[int, RtspServer] = {}  # by port
 _changing = threading.Lock()
@@ -25,7 +30,10 @@ class RtspServer:
         """Raises: Failure (ENVIRONMENT) when the port is taken or GStreamer's server is not installed."""
         self.address = address
         self._rtsp, self._glib = import_gst("GstRtspServer"), import_gst("GLib")
-        self._streams: dict[str, Callable[[], None]] = {}  # by name: what is called when somebody begins to watch one
+        self._streams: dict[str, OnPlay] = {}  # by name
+        self._clients: dict[
+            Any, list[float]
+        ] = {}  # with the time, time.monotonic, at which each was last seen to watch
         self._server = self._rtsp.RTSPServer()
         self._server.set_address(address.host or "0.0.0.0")
         self._server.set_service(str(address.port))
@@ -61,8 +69,8 @@ class RtspServer:
             factory.set_permissions(permissions)
         self._server.get_mount_points().add_factory(f"/{name}", factory)
 
-    def reserve(self, name: str, on_play: Callable[[], None]) -> None:
-        """Keep a name for a stream. on_play: called, in some thread, when somebody begins to watch any stream here.
+    def reserve(self, name: str, on_play: OnPlay) -> None:
+        """Keep a name for a stream. on_play: called in the thread of a client.
 
         Raises: Failure (USAGE) when there is one of that name.
         """
@@ -86,9 +94,16 @@ class RtspServer:
         self._server.client_filter(lambda *_: self._rtsp.RTSPFilterResult.REMOVE)
         for source in self._sources:
             source.destroy()
-        self._loop.quit()
+        self._soon(self._loop.quit)  # where it has not begun to run yet it would not hear of it now
         self._thread.join(PATIENCE_S)
         self._sources, self._server = [], None  # the port is free once nothing holds it
+
+    def _soon(self, call: Callable[[], object]) -> None:
+        """Call it in the server's thread, before the next client is taken in."""
+        source = self._glib.idle_source_new()
+        source.set_priority(self._glib.PRIORITY_HIGH)
+        source.set_callback(lambda *_: call() and False)
+        source.attach(self._context)
 
     def _run(self) -> None:
         self._context.push_thread_default()
@@ -96,14 +111,24 @@ class RtspServer:
         self._context.pop_thread_default()
 
     def _connected(self, _: Any, client: Any) -> None:
+        self._clients[client] = [time.monotonic()]
+        client.connect("closed", lambda gone: self._clients.pop(gone, None))
         client.connect("play-request", self._play)
+        if len(self._clients) > MOST_CLIENTS:
+            self._soon(client.close)  # GStreamer is not yet done with taking it in
 
-    def _play(self, *_: Any) -> None:
+    def _play(self, _: Any, context: Any) -> None:
         for on_play in list(self._streams.values()):
-            on_play()
+            on_play(context.media)
 
     def _clean_up(self, *_: Any) -> bool:
         self._server.get_session_pool().cleanup()
+        now = time.monotonic()
+        for client, seen in list(self._clients.items()):
+            if client.session_filter(None):
+                seen[0] = now
+            elif now - seen[0] > IDLE_S:
+                client.close()
         return True
 
     def _auth(self) -> Any:
@@ -114,7 +139,7 @@ class RtspServer:
         return auth
 
 
-def open_server(address: RtspAddress, on_play: Callable[[], None]) -> RtspServer:
+def open_server(address: RtspAddress, on_play: OnPlay) -> RtspServer:
     """The server at this port, with the stream's name reserved as `reserve` does: the one that is there, or a new one.
 
     Raises: Failure as RtspServer, (USAGE) for a name or a port that is asked for twice in different ways.

@@ -19,6 +19,7 @@ import pytest
 from edgedeblur import ExitCode, Failure
 from runtime import gst_import
 from runtime.frame import Frame, Image, now_ns
+from runtime.sinks import rtsp_server
 from runtime.sinks.rtsp_feed import i420_bytes
 from runtime.sinks.sink import Sink, SinkOptions, open_sink
 from runtime.sources.source import open_source
@@ -134,6 +135,34 @@ def test_two_viewers_and_a_late_one(port: int, encoder: str) -> None:
 
 
 @needs_gst
+def test_a_viewer_comes_while_the_last_one_leaves(port: int) -> None:
+    sink = open_sink(f"rtsp://@127.0.0.1:{port}/x", OPTIONS)
+    with Feeding(sink):
+        when_there(f"rtsp://127.0.0.1:{port}/x", 1)
+        for _ in range(5):
+            seen: list[tuple[Fraction, Image]] = []
+            watch(f"rtsp://127.0.0.1:{port}/x", 2, seen)
+            assert len(seen) == 2
+    assert "; 6 viewers came" in sink.describe()
+    assert int(sink.describe().split(": ")[1].split()[0]) >= 11  # encoded, for all of them
+
+
+@needs_gst
+def test_connections_that_watch_nothing_are_closed(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtsp_server, "MOST_CLIENTS", 4)
+    monkeypatch.setattr(rtsp_server, "IDLE_S", 0.5)
+    monkeypatch.setattr(rtsp_server, "CLEAN_UP_S", 1)
+    url = f"rtsp://127.0.0.1:{port}/x"
+    with Feeding(open_sink(f"rtsp://@127.0.0.1:{port}/x", OPTIONS)):
+        when_there(url, 1)
+        idle = [socket.create_connection(("127.0.0.1", port), 20) for _ in range(7)]
+        for connection in reversed(idle):  # the last ones at once, the others once they were idle for a while
+            assert connection.recv(1) == b""
+            connection.close()
+        assert len(when_there(url, 40)) == 40  # for longer than an idle one may stay
+
+
+@needs_gst
 def test_our_own_source_watches_it(port: int) -> None:
     with Feeding(open_sink(f"rtsp://@127.0.0.1:{port}/x", OPTIONS)):
         when_there(f"rtsp://127.0.0.1:{port}/x", 1)
@@ -184,9 +213,9 @@ def test_nothing_is_encoded_for_nobody_and_nothing_stays_behind(port: int) -> No
         return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
     counts: list[tuple[int, int]] = []
-    for _ in range(4):
+    for _ in range(3):
         with Feeding(open_sink(f"rtsp://@127.0.0.1:{port}/x", OPTIONS)):
-            when_there(f"rtsp://127.0.0.1:{port}/x", 3)
+            when_there(f"rtsp://127.0.0.1:{port}/x", 1)
         deadline = time.monotonic() + 10
         while counts and used() > counts[0] and time.monotonic() < deadline:
             time.sleep(0.1)  # GStreamer's threads end by themselves
@@ -196,6 +225,13 @@ def test_nothing_is_encoded_for_nobody_and_nothing_stays_behind(port: int) -> No
     with Feeding(sink):
         time.sleep(0.3)
     assert sink.describe().startswith(f"rtsp://@127.0.0.1:{port}/x: 0 of ")
+
+
+@needs_gst
+def test_a_server_that_is_closed_at_once_ends(port: int) -> None:
+    for _ in range(20):
+        open_sink(f"rtsp://@127.0.0.1:{port}/x", OPTIONS).close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "rtsp server"]
 
 
 @needs_gst
@@ -211,6 +247,7 @@ def test_two_streams_at_one_port(port: int) -> None:
         with pytest.raises((av.error.FFmpegError, OSError)):
             watch(f"rtsp://127.0.0.1:{port}/front", 1, [])
         assert len(when_there(f"rtsp://127.0.0.1:{port}/rear/left", 3)) == 3
+    assert all("; 1 viewer came" in sink.describe() for sink in sinks)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 5)
 
