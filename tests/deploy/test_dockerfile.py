@@ -68,8 +68,9 @@ def test_what_is_copied_makes_a_wheel_that_runs(tmp_path: Path) -> None:
         script = f"import sys; sys.path += {folders!r}; import edgedeblur; edgedeblur.main([{verb!r}, '--help'])"
         done = subprocess.run([sys.executable, "-I", "-S", "-c", script], cwd=tmp_path, capture_output=True, text=True)
         assert f"usage: edgedeblur {verb}" in done.stdout, done.stderr
-    for data in ("weights/edge-n.onnx", "triton_plugin.cpp"):
-        assert (installed / "runtime" / data).is_file(), f"{data} is not in the wheel: see package-data"
+    code = (".py", ".pyc", ".md")
+    for path in (path for path in (source / "runtime").rglob("*") if path.is_file() and path.suffix not in code):
+        assert (installed / path.relative_to(source)).is_file(), f"{path} is not in the wheel: see package-data"
 
 
 def test_bases_and_packages_are_pinned() -> None:
