@@ -234,7 +234,7 @@ class SupervisedSource:
         return "passthrough" if suspicious and self._lost.on_lost == "passthrough" else frame.how
 
     def _stand_in_due(self) -> bool:
-        if self._outage is None or not self._continuity.begun or self._lost.on_lost not in STAND_INS:
+        if self._over or self._outage is None or not self._continuity.begun or self._lost.on_lost not in STAND_INS:
             return False
         period_s = max(STAND_IN_PERIOD_S, 1 / (self.frame_rate or 1000))
         return now_ns() - self._continuity.last_ns >= period_s * 1e9

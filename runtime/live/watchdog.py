@@ -23,6 +23,7 @@ class Watchdog:
         self._sample = np.empty(0, np.uint8)
         self._new_ns = 0  # when the picture changed last
         self._lit_ns = 0  # when there was light last
+        self._looked_ns = 0
 
     def look(self, image: Image, at_ns: int, timeout_ns: int) -> Verdict:
         """What a frame, (H, W, 3) uint8, that came at `at_ns` says of its camera.
@@ -33,8 +34,10 @@ class Watchdog:
         sample = image[::STRIDE, ::STRIDE].copy()
         if self._last is None or not self._same(image, sample):
             self._new_ns = at_ns
-        if not self._lit_ns or not _black(sample):
+        unseen = at_ns - self._looked_ns >= timeout_ns  # a time without any picture was no time without light
+        if unseen or not _black(sample):
             self._lit_ns = at_ns
+        self._looked_ns = at_ns
         self._last, self._sample = image, sample
         if at_ns - self._lit_ns >= timeout_ns:
             return "black"

@@ -230,6 +230,19 @@ def test_without_reconnecting_an_end_is_an_end_and_a_break_the_sources_own(watch
         watch(Opening(4, "silent"), lost=watchful(reconnect_attempts=0)).read(lambda frames: False)
 
 
+def test_nothing_stands_in_after_the_end(watch: Watch) -> None:
+    watched = watch(Opening(4, "end", behind_ns=200_000_000), lost=quick(reconnect_attempts=0))
+    assert [frame.how for frame in watched.read(lambda frames: False)] == ["deblurred"] * 4
+
+
+def test_the_time_without_a_camera_is_not_taken_for_darkness(watch: Watch) -> None:
+    """The first pictures after an outage may be dark: a camera finds its exposure only then."""
+    openings = Opening(5, "break"), *[REFUSED] * 6, Opening(5, "break", level=1), REFUSED
+    watched = watch(*openings, lost=watchful(reconnect_interval_s=0.5, reconnect_max_interval_s=0.5))
+    watched.real(6)
+    assert watched.status.state == "live"
+
+
 def test_a_first_opening_that_fails_is_an_error(watch: Watch) -> None:
     with pytest.raises(Failure, match=r"Connection refused; check it"):
         watch(REFUSED, Opening()).open()
