@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from runtime.frame import now_ns
-from runtime.live.status import State
+from runtime.live.status import State, Status
 from runtime.live.stream import Stream
 from runtime.stop import Stop
 
 STATUS_PERIOD_S = 5.0  # how often `systemctl status` gets a new line; the watchdog may need it more often
 SEND_TIMEOUT_S = 1.0  # systemd reads at once; where it does not, the run must not wait for it
-SEEKING: State = "lost"  # the source is away and looked for: that is work, however long it takes
 FINAL: tuple[State, ...] = ("ended", "failed")  # the other streams of the run decide
 PATIENCE_S = 30.0  # with nothing out, and no news of the source: then a driver may hang, and a new process helps
 
@@ -84,7 +83,7 @@ class Service:
         # What systemd does not get is not worth ending a run: it restarts one from which it hears nothing.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
             link.settimeout(SEND_TIMEOUT_S)
-            link.sendto("\n".join(lines).encode(), self._address)
+            link.sendto("\n".join(lines).encode(errors="backslashreplace"), self._address)
 
 
 def at_work(streams: Sequence[Stream], patience_s: float = PATIENCE_S) -> bool:
@@ -102,10 +101,18 @@ def status_text(streams: Sequence[Stream]) -> str:
 
 
 def _works(stream: Stream, now: int, patience_ns: int) -> bool:
-    if stream.status.state == SEEKING:
+    if _seeks(stream.status):
         return True
     # A state that is new has had no time yet. What stands in for a lost source counts: it goes the whole way, too.
     return now - max(stream.status.since_ns, _last_out_ns(stream)) <= patience_ns
+
+
+def _seeks(status: Status) -> bool:
+    """Whether the source is away and looked for, which is work however long it takes.
+
+    One that was not there when the run began is starting, with why it is not there.
+    """
+    return status.state == "lost" or (status.state == "starting" and bool(status.reason))
 
 
 def _last_out_ns(stream: Stream) -> int:

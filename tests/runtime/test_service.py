@@ -16,6 +16,8 @@ import pytest
 
 from edgedeblur import ExitCode
 from runtime.frame import now_ns
+from runtime.live.connection import Trouble
+from runtime.live.health import Health
 from runtime.live.service import Service, at_work, status_text
 from runtime.live.status import Controls, Status
 from runtime.live.stream import Stream
@@ -98,6 +100,15 @@ def test_a_state_that_cannot_be_told_does_not_feed_and_does_not_end_the_thread(m
             assert manager.next() == {"STATUS": "its state cannot be told: ValueError('no state')"}
 
 
+def test_a_state_that_is_no_text_is_told_all_the_same(manager: Manager) -> None:
+    """A device may be called anything; the watchdog must be fed nevertheless."""
+    service = Service(manager.environment(0.1))
+    service.ready("no \udcff here")
+    assert manager.next() == {"READY": "1", "STATUS": "no \\udcff here"}
+    with service.watched(lambda: True, lambda: "no \udcff here"):
+        assert manager.next() == {"STATUS": "no \\udcff here", "WATCHDOG": "1"}
+
+
 @pytest.mark.parametrize("limit", [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_PID": "1"}])
 def test_without_a_watchdog_of_ours_the_state_is_still_told(manager: Manager, limit: dict[str, str]) -> None:
     environment = {"WATCHDOG_USEC": "100000", **limit} if "WATCHDOG_PID" in limit else limit
@@ -153,6 +164,20 @@ def stream(state: Any, since_s: float, last_out_s: float | None = None) -> Strea
 )
 def test_what_counts_as_work(state: Any, since_s: float, last_out_s: float | None, works: bool) -> None:
     assert at_work([stream(state, since_s, last_out_s)], PATIENCE_S) is works
+
+
+def test_a_camera_that_is_not_there_at_the_start_is_waited_for() -> None:
+    """With --wait-for-source, for days if it must be: a restart would not bring it."""
+    status = Status("starting", "", now_ns() - 86_400 * 10**9)
+    health = Health("camera", status, lambda text: None)
+    late = stream("starting", 86_400)
+    late.status = status
+    assert not at_work([late])  # it is there, and silent
+    trouble = Trouble("lost", "there is no camera /dev/video0")
+    health.awaited(trouble)
+    assert at_work([late])
+    health.retry(trouble, 30.0, 999)
+    assert at_work([late])
 
 
 def test_one_stream_that_hangs_is_enough() -> None:
