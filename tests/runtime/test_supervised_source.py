@@ -423,9 +423,9 @@ def test_nothing_is_read_before_the_first_frame_is_wanted(watch: Watch) -> None:
 
 def test_nothing_grows(watch: Watch) -> None:
     watched = watch(Opening(1, period_s=0.0), lost=quick(reconnect_interval_s=1e-6, reconnect_max_interval_s=1e-6))
-    watched.real(20)
+    watched.real(15)
     before = threading.active_count()
-    watched.real(80)
+    watched.real(40)
     assert threading.active_count() <= before + 1
     assert watched.source is not None
     assert len(watched.source.notes) <= connection.MOST_NOTES
