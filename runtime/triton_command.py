@@ -77,10 +77,10 @@ def _write(files: Mapping[str, bytes], folder: Path, force: bool) -> None:
             folder.rename(old)
         staged.rename(folder)
     except OSError as error:
-        if os.path.lexists(old):
-            old.rename(folder)
         raise cannot_write(folder, error) from error
     finally:
+        if os.path.lexists(old) and not os.path.lexists(folder):
+            old.rename(folder)
         shutil.rmtree(staged, ignore_errors=True)
     _remove(old)
 

@@ -140,6 +140,25 @@ def test_a_model_that_is_there_is_replaced_as_a_whole_or_not_at_all(
     assert sorted(path.name for path in folder.parent.iterdir()) == ["edge-n"]
 
 
+def test_ctrl_c_in_the_middle_of_a_replacement_leaves_the_old_one(
+    triton: Triton, engine: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert triton("--engine", engine())[0] == 0
+    folder = tmp_path / "models" / "edge-n"
+    rename = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Any:
+        if path.name.startswith(".new"):
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    assert triton("--engine", engine(480, 640), "--force")[0] == ExitCode.INTERRUPTED
+    assert problems(folder) == []
+    assert list(read_config(folder / "config.pbtxt").input[0].dims) == [720, 1280, 3]
+    assert [path.name for path in folder.parent.iterdir()] == ["edge-n"]
+
+
 IO = [{"name": "frame", "mode": "input", "dtype": "uint8", "shape": [720, 1280, 3]}]
 
 
