@@ -74,6 +74,8 @@ def _source_families(streams: list[dict[str, Any]]) -> list[Family]:
     healthy = Family("edgedeblur_source_healthy", "gauge", "1 while the source gives frames.")
     states = Family("edgedeblur_source_state", "gauge", "1 for the state that the source is in.")
     reconnects = Family("edgedeblur_source_reconnects_total", "counter", "Times that the source came back.")
+    rungs = Family("edgedeblur_ladder_rung", "gauge", "Always 1; what the ladder of --target-fps runs now.")
+    steps = Family("edgedeblur_ladder_steps_total", "counter", "Steps down and up of that ladder.")
     for stream in streams:
         name = stream["name"]
         info.add(1, stream=name, source=stream["source"], model=stream["model"])
@@ -81,7 +83,10 @@ def _source_families(streams: list[dict[str, Any]]) -> list[Family]:
         for state in get_args(State):
             states.add(int(stream["state"] == state), stream=name, state=state)
         reconnects.add(stream["reconnects"], stream=name)
-    return [info, healthy, states, reconnects]
+        if "rung" in (steering := stream["steering"]):
+            rungs.add(1, stream=name, rung=steering["rung"])
+            steps.add(steering["steps"], stream=name)
+    return [info, healthy, states, reconnects, rungs, steps]
 
 
 def _frame_families(streams: list[dict[str, Any]]) -> list[Family]:

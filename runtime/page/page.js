@@ -3,9 +3,10 @@
 
 const STAGES = {
   age: "frame age", capture: "capture to memory", queue: "waiting for the network", inference: "inference",
-  upload: "upload", compute: "network on the GPU", download: "download", sink: "outputs", interval: "between frames",
+  upload: "upload", compute: "network on the GPU", download: "download", handover: "waiting for the outputs",
+  sink: "outputs", interval: "between frames",
 };
-const WITHIN = ["capture", "queue", "inference", "upload", "compute", "download"];
+const WITHIN = ["capture", "queue", "inference", "upload", "compute", "download", "handover"];
 const TROUBLES = {
   starting: "Waiting for the first frame", lost: "Source lost", stalled: "Source silent", frozen: "Picture frozen",
   ended: "Stream ended", failed: "Stream failed", gone: "The program does not answer", locked: "The page is locked",
@@ -136,6 +137,8 @@ function showNumbers() {
     label.prepend(dot);
     return row(label, `${count(frames)} · ${percent(frames, total)}`);
   });
+  const { rung, steps } = stats.steering;
+  if (rung) $("how-rows").append(row("ladder", `${rung} · ${count(steps)} steps`, "note"));
   fill($("drops"), lost, ([cause, frames]) => row(cause.replaceAll("_", " "),
     frames ? `${count(frames)} · ${percent(frames, stats.captured)}` : "0", frames ? "" : "none"));
   showStages(ms);

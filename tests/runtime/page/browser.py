@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.steering.steering import Steering
 from tests.runtime.page.serving import Served, until
 
 # Mean brightness of a column of the canvas, at a share of its width; null before there is a picture.
@@ -74,3 +75,13 @@ class Window:
         middle = handle["x"] + handle["width"] / 2
         actions = ActionChains(self.driver, duration=50).click_and_hold(self.find("#divider i"))
         actions.move_by_offset(round(stage["x"] + share * stage["width"] - middle), 5).release().perform()
+
+
+class Climbing(Steering):
+    """A ladder that has been gone up and down."""
+
+    def __init__(self) -> None:
+        pass
+
+    def counts(self) -> dict[str, int | str]:
+        return {"rung": "edge-n at 1/2 size", "steps": 3}

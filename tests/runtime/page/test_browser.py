@@ -11,7 +11,7 @@ import pytest
 
 from runtime.page import access
 from runtime.page.page_options import PageOptions
-from tests.runtime.page.browser import BRIGHTNESS, PIXELS, TOO_LOW, TOO_WIDE, Window
+from tests.runtime.page.browser import BRIGHTNESS, PIXELS, TOO_LOW, TOO_WIDE, Climbing, Window
 from tests.runtime.page.conftest import Serve
 from tests.runtime.page.serving import TOKEN, Served, until
 from tests.runtime.stand_in import write_model
@@ -117,6 +117,10 @@ def test_numbers_and_charts_go_on(window: Window, serve: Serve) -> None:
     assert len(window.driver.find_elements("css selector", "#stages tbody tr")) >= 4
     assert "superseded" in window.text("#drops")
     assert "deblurred" in window.text("#how-rows")
+    assert "waiting for the outputs" in window.text("#stages")
+    assert "ladder" not in window.text("#how-rows")
+    served.front.stream.steering = Climbing()
+    until(lambda: "ladder\nedge-n at 1/2 size · 3 steps" in window.text("#how-rows"))
     device = window.text("#readings")
     assert "95 °C" in device
     assert "7.3 W" in device

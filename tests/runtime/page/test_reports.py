@@ -8,14 +8,16 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.page import channel, reports
-from runtime.page.metrics import Family
+from runtime.measure.summary import STAGES
+from runtime.page import channel, page, reports
+from runtime.page.metrics import Family, metrics_text
 from runtime.page.reports import Shared
 from tests.runtime.page.conftest import Serve
 from tests.runtime.page.serving import Served, until
@@ -180,6 +182,24 @@ def test_metrics_are_what_prometheus_reads(serve: Serve) -> None:
     assert samples["edgedeblur_device_temperature_celsius", frozenset({("place", 'cpu "big"')})] == 61.5
     assert samples["edgedeblur_device_throttled", frozenset()] == 0
     assert samples["process_resident_memory_bytes", frozenset()] > 1e6
+
+
+def test_the_rung_of_a_ladder_is_told(served: Served) -> None:
+    report = served.page._reports.stats()
+    (stream,) = report["streams"]
+    told = {**stream, "steering": {"rung": 'edge-n at "half" size', "steps": 3, "guarded": 1}}
+    _, samples = parsed(metrics_text({**report, "streams": [told]}))
+    front = frozenset({("stream", "front")})
+    assert samples["edgedeblur_ladder_steps_total", front] == 3
+    assert samples["edgedeblur_ladder_rung", front | {("rung", 'edge-n at "half" size')}] == 1
+    assert "edgedeblur_ladder" not in metrics_text(report)
+
+
+def test_the_page_shows_every_stage_that_is_measured() -> None:
+    script = (Path(page.__file__).parent / "page.js").read_text()
+    shown = re.search(r"^const STAGES = \{(.*?)\};", script, re.DOTALL | re.MULTILINE)
+    assert shown
+    assert re.findall(r"(\w+): \"", shown[1]) == list(STAGES)
 
 
 def test_counters_only_grow(served: Served) -> None:
