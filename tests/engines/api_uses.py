@@ -101,7 +101,7 @@ class Use:
     where: str  # file:line
 
 
-def uses_in(root: Path, folders: Sequence[str] = ("engines", "runtime")) -> tuple[list[Use], list[str]]:
+def uses_in(root: Path, folders: Sequence[str] = ("engines", "runtime/sessions")) -> tuple[list[Use], list[str]]:
     """All uses in the folders' Python files, and the parameters whose type is not known, each `file:line name`."""
     uses: list[Use] = []
     unknown: list[str] = []

@@ -43,6 +43,11 @@ def test_nothing_is_overlooked() -> None:
     }
 
 
+def test_tensorrt_is_used_nowhere_else_in_the_runtime() -> None:
+    importing = {path.parent for path in (ROOT / "runtime").rglob("*.py") if "import_toolkit(" in path.read_text()}
+    assert importing == {ROOT / "runtime" / "sessions"}
+
+
 SOURCE = """
 class Thing:
     def __init__(self, trt: Any) -> None:
