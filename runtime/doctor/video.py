@@ -9,6 +9,7 @@ from runtime.doctor import probes
 from runtime.doctor.line import Colour, Line
 from runtime.doctor.place import Answer, Place
 from runtime.frame import size_text
+from runtime.gst_import import PACKAGES
 from runtime.measure.sensors import text_of
 from runtime.sources.v4l2_cameras import Camera
 
@@ -45,8 +46,10 @@ def _elements(place: Place, gst: Answer) -> Iterator[Line]:
         fix = "start the container with --runtime nvidia" if place.in_container else fix
         yield Line("GStreamer", _colour_of_csi(place), f"{version} without nvarguscamerasrc: no csi:// cameras", fix)
         return
-    server = "" if gst.said["rtsp_server"] else "; no gst-rtsp-server: rtsp://@:8554 is served by our own means"
-    yield Line("GStreamer", "green", f"{version} through gi{server}")
+    yield Line("GStreamer", "green", f"{version} through gi")
+    if not gst.said["rtsp_server"]:
+        text = "Python does not see GStreamer's, which rtsp://@:8554 outputs need"
+        yield Line("RTSP server", "grey", text, f"sudo apt install {PACKAGES['GstRtspServer']}")
 
 
 def _opencv(answer: Answer) -> Line:

@@ -190,6 +190,15 @@ def test_what_is_wrong_is_named_with_its_fix(
     assert fix in line.fix
 
 
+def test_without_a_server_of_gstreamer_serving_is_not_promised(orin: Orin) -> None:
+    said = {**orin.answers[probes.GSTREAMER].said, "rtsp_server": False}
+    orin.answers[probes.GSTREAMER] = Answer(said)
+    lines = lines_of(orin)
+    assert lines["GStreamer"].colour == "green"
+    assert "which rtsp://@:8554 outputs need" in lines["RTSP server"].found
+    assert "gir1.2-gst-rtsp-server-1.0" in lines["RTSP server"].fix
+
+
 def test_every_red_and_yellow_line_has_a_fix(orin: Orin) -> None:
     """On a machine where nothing is as it should be."""
     for path in [path for path in orin.root.rglob("*") if path.is_file() and path.name not in ("model", "pyvenv.cfg")]:
