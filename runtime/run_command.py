@@ -85,7 +85,8 @@ def _add_recording_arguments(parser: argparse.ArgumentParser) -> None:
         "--input-save",
         metavar="FILE",
         default="",
-        help="record what comes in, in step with the outputs; {name} in it is the stream's name",
+        help="record what comes in, in step with the outputs; here and in outputs {name} is the stream's name and "
+        "{time} the moment of the start",
     )
     parser.add_argument(
         "--output-split", type=seconds, metavar="MINUTES", help="begin a new video file after so many minutes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -31,14 +32,17 @@ def routes_of(
     input: str, outputs: Sequence[str], also: Sequence[Sequence[str]] = (), input_save: str = ""
 ) -> list[Route]:
     """The routes of a command line. also: more inputs, each with the outputs that follow it; input_save: the file of
-    each input's recording, `{name}` in it standing for the stream's name.
+    each input's recording. In outputs and recordings `{name}` stands for the stream's name and `{time}` for the moment
+    of the start, so that a run that is started again writes other files.
 
     Raises: Failure (USAGE) for two outputs in one place.
     """
     routes: list[Route] = []
+    started = time.strftime("%Y%m%d-%H%M%S")
     for source, *sinks in [[input, *outputs], *also]:
         name = _unused(_name_of(source), {route.name for route in routes})
-        routes.append(Route(name, source, tuple(sinks or ["null://"]), input_save.replace("{name}", name)))
+        places = [uri.replace("{name}", name).replace("{time}", started) for uri in (*sinks, input_save)]
+        routes.append(Route(name, source, tuple(places[:-1] or ["null://"]), places[-1]))
     _check_places(routes)
     return routes
 

@@ -34,6 +34,7 @@ class SceneSource:
         self.time_base: Fraction | None = 1 / (rate or UNPACED_RATE)
         self._period = self.time_base
         self._loop = loop
+        self._frames = len(loop)
         self._coded = self.live and time_code.fits(loop[0][0].shape[:2])
         self.notes: list[str] = []
         self._index = 0
@@ -43,7 +44,7 @@ class SceneSource:
         height, width = self._loop[0][0].shape[:2]
         code = "with their capture time in the picture" if self._coded else "too small to carry their capture time"
         pace = f"at {self.frame_rate} frames/s {code}" if self.live else "back to back"
-        return f"test scene {size_text((height, width))} {pace}, a loop of {len(self._loop)} frames"
+        return f"test scene {size_text((height, width))} {pace}, a loop of {self._frames} frames"
 
     def read(self, stop: Stop) -> Frame | None:
         """The next frame, at its time; None once `stop` is set."""

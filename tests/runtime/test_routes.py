@@ -52,6 +52,12 @@ def test_more_inputs_have_their_own_outputs() -> None:
     ]
 
 
+def test_a_run_that_is_started_again_writes_other_files() -> None:
+    route = routes_of("a.mp4", ["{time}/{name}.mkv"], (), "raw-{time}.mkv")[0]
+    assert re.fullmatch(r"\d{8}-\d{6}/a\.mkv", route.outputs[0])
+    assert re.fullmatch(r"raw-\d{8}-\d{6}\.mkv", route.input_save)
+
+
 def test_recordings_of_inputs_are_places_too() -> None:
     routes = routes_of("a.mp4", ["b.mp4"], [["c.mp4"]], "raw-{name}.mkv")
     assert [route.input_save for route in routes] == ["raw-a.mkv", "raw-c.mkv"]

@@ -81,3 +81,10 @@ def test_other_scenes_are_refused(uri: str) -> None:
     with pytest.raises(Failure, match="test scene") as caught:
         open_source(uri)
     assert caught.value.code == ExitCode.USAGE
+
+
+def test_what_it_is_called_stays_after_it_is_closed() -> None:
+    source = open_source("test://64x48")
+    before = source.describe()
+    source.close()
+    assert source.describe() == before
