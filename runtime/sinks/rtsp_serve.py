@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from edgedeblur import Failure
@@ -52,6 +53,7 @@ class RtspServe:
         self._size = (0, 0)  # (height, width) of the last picture
         self._media: Any = None  # the pipeline, while there is one
         self._feed: RtspFeed | None = None  # into it
+        self._one = threading.Lock()  # clients have threads of their own
         self._given = self._viewers = self._encoded = 0
         options.say(_invitation(address, self._encoder))
 
@@ -67,7 +69,8 @@ class RtspServe:
 
     def close(self) -> None:
         """Send the clients away; the port is free again once its last stream is closed."""
-        feed, self._feed = self._feed, None
+        with self._one:
+            feed, self._feed = self._feed, None
         if feed is not None:
             self._encoded += feed.pushed
             feed.end()
@@ -94,25 +97,27 @@ class RtspServe:
 
     def _configure(self, _: Any, media: Any) -> None:
         """A first client came: its pipeline is there. Called in a thread of the server."""
-        feed, before = RtspFeed(media.get_element().get_by_name("frames"), self._rate), self._feed
+        feed = RtspFeed(media.get_element().get_by_name("frames"), self._rate)
         media.connect("unprepared", lambda *_: self._forget(feed))
         self._factory.follow(media)
-        self._media, self._feed = media, feed
-        if before is not None:  # its last viewer is just leaving
-            self._encoded += before.pushed
+        with self._one:
+            if self._feed is not None:  # its last viewer is just leaving
+                self._encoded += self._feed.pushed
+            self._media, self._feed = media, feed
 
     def _forget(self, feed: RtspFeed) -> None:
         """The last client went."""
-        if self._feed is feed:
-            self._encoded += feed.pushed
-            self._media = self._feed = None
+        with self._one:
+            if self._feed is feed:
+                self._encoded += feed.pushed
+                self._media = self._feed = None
 
     def _viewer_came(self, media: Any) -> None:
         """Somebody begins to watch a stream, perhaps this one."""
-        feed = self._feed
-        if feed is not None and media is self._media:
-            self._viewers += 1
-            feed.key_wanted = True
+        with self._one:
+            if self._feed is not None and media is self._media:
+                self._viewers += 1
+                self._feed.key_wanted = True
 
 
 def _invitation(address: RtspAddress, encoder: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
@@ -31,9 +32,7 @@ class RtspServer:
         self.address = address
         self._rtsp, self._glib = import_gst("GstRtspServer"), import_gst("GLib")
         self._streams: dict[str, OnPlay] = {}  # by name
-        self._clients: dict[
-            Any, list[float]
-        ] = {}  # with the time, time.monotonic, at which each was last seen to watch
+        self._clients: dict[Any, _Visit] = {}
         self._server = self._rtsp.RTSPServer()
         self._server.set_address(address.host or "0.0.0.0")
         self._server.set_service(str(address.port))
@@ -91,19 +90,19 @@ class RtspServer:
 
     def _end(self) -> None:
         """Send every client away and end."""
-        self._server.client_filter(lambda *_: self._rtsp.RTSPFilterResult.REMOVE)
         for source in self._sources:
             source.destroy()
-        self._soon(self._loop.quit)  # where it has not begun to run yet it would not hear of it now
+        until = time.monotonic() + PATIENCE_S
+        while self._clients and time.monotonic() < until:
+            for visit in list(self._clients.values()):
+                visit.hang_up()
+            time.sleep(0.01)
+        # Where the loop has not begun to run yet it would not hear of it from here.
+        last = self._glib.idle_source_new()
+        last.set_callback(lambda *_: self._loop.quit())
+        last.attach(self._context)
         self._thread.join(PATIENCE_S)
         self._sources, self._server = [], None  # the port is free once nothing holds it
-
-    def _soon(self, call: Callable[[], object]) -> None:
-        """Call it in the server's thread, before the next client is taken in."""
-        source = self._glib.idle_source_new()
-        source.set_priority(self._glib.PRIORITY_HIGH)
-        source.set_callback(lambda *_: call() and False)
-        source.attach(self._context)
 
     def _run(self) -> None:
         self._context.push_thread_default()
@@ -111,11 +110,12 @@ class RtspServer:
         self._context.pop_thread_default()
 
     def _connected(self, _: Any, client: Any) -> None:
-        self._clients[client] = [time.monotonic()]
+        visit = _Visit(client.get_connection().get_read_socket(), self._glib.Error)
+        if len(self._clients) >= MOST_CLIENTS:
+            visit.hang_up()
+        self._clients[client] = visit
         client.connect("closed", lambda gone: self._clients.pop(gone, None))
         client.connect("play-request", self._play)
-        if len(self._clients) > MOST_CLIENTS:
-            self._soon(client.close)  # GStreamer is not yet done with taking it in
 
     def _play(self, _: Any, context: Any) -> None:
         for on_play in list(self._streams.values()):
@@ -124,11 +124,11 @@ class RtspServer:
     def _clean_up(self, *_: Any) -> bool:
         self._server.get_session_pool().cleanup()
         now = time.monotonic()
-        for client, seen in list(self._clients.items()):
+        for client, visit in list(self._clients.items()):
             if client.session_filter(None):
-                seen[0] = now
-            elif now - seen[0] > IDLE_S:
-                client.close()
+                visit.watched_s = now
+            elif now - visit.watched_s > IDLE_S:
+                visit.hang_up()
         return True
 
     def _auth(self) -> Any:
@@ -137,6 +137,21 @@ class RtspServer:
         auth = self._rtsp.RTSPAuth()
         auth.add_basic(self._rtsp.RTSPAuth.make_basic(self.address.user, self.address.password), token)
         return auth
+
+
+class _Visit:
+    """One client's connection. Its client's thread alone may close it: GStreamer's own ways to do that from another one
+    free what that thread is reading from, which then prints errors for ever."""
+
+    def __init__(self, socket: Any, error: type[Exception]) -> None:
+        """socket: Gio.Socket. error: GLib.Error."""
+        self.watched_s = time.monotonic()  # when it was last seen to watch something
+        self._socket, self._error = socket, error
+
+    def hang_up(self) -> None:
+        """Let the client's thread find that the connection has ended."""
+        with suppress(self._error):  # it has ended already
+            self._socket.shutdown(True, True)
 
 
 def open_server(address: RtspAddress, on_play: OnPlay) -> RtspServer:

@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -232,6 +233,45 @@ def test_a_server_that_is_closed_at_once_ends(port: int) -> None:
     for _ in range(20):
         open_sink(f"rtsp://@127.0.0.1:{port}/x", OPTIONS).close()
     assert not [thread for thread in threading.enumerate() if thread.name == "rtsp server"]
+
+
+TALK = """
+import socket, sys, threading, time
+from fractions import Fraction
+import numpy as np
+from runtime.frame import Frame, now_ns
+from runtime.sinks.sink import SinkOptions, open_sink
+
+def talk():
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5) as client:
+            while True:
+                client.sendall(b"OPTIONS rtsp://127.0.0.1/x RTSP/1.0\\r\\nCSeq: 1\\r\\n\\r\\n")
+                if not client.recv(4096):
+                    return
+    except OSError:
+        pass
+
+for round in range(12):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    sink = open_sink(f"rtsp://@127.0.0.1:{port}/x", SinkOptions(frame_rate=Fraction(30), live=True))
+    sink.write(np.zeros((36, 52, 3), np.uint8), Frame(np.zeros((36, 52, 3), np.uint8), 0, now_ns()))
+    talkers = [threading.Thread(target=talk) for _ in range(4)]
+    for talker in talkers:
+        talker.start()
+    time.sleep(0.1)
+    sink.close()
+    for talker in talkers:
+        talker.join()
+"""
+
+
+@needs_gst
+def test_a_server_ends_while_clients_talk_to_it() -> None:
+    done = subprocess.run([sys.executable, "-c", TALK], capture_output=True, text=True, timeout=60)
+    assert done.stderr[:500] == ""  # GStreamer's threads would complain without end
+    assert done.returncode == 0
 
 
 @needs_gst
