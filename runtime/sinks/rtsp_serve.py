@@ -74,9 +74,9 @@ class RtspServe:
         if feed is not None:
             self._encoded += feed.pushed
             feed.end()
+        self._factory.let_go(at_once=True)
         self._server.release(self._address.name)
         self._factory.disconnect(self._configuring)
-        self._factory.forget()
         self._media = None
 
     def describe(self) -> str:

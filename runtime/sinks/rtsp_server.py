@@ -32,6 +32,7 @@ class RtspServer:
         self.address = address
         self._rtsp, self._glib = import_gst("GstRtspServer"), import_gst("GLib")
         self._streams: dict[str, OnPlay] = {}  # by name
+        self._factories: dict[str, Any] = {}  # of those that are served
         self._clients: dict[Any, _Visit] = {}
         self._server = self._rtsp.RTSPServer()
         self._server.set_address(address.host or "0.0.0.0")
@@ -60,12 +61,13 @@ class RtspServer:
         self._thread.start()
 
     def add(self, name: str, factory: Any) -> None:
-        """Serve a factory's stream under a name that was reserved."""
+        """Serve the stream of a SharedFactory under a name that was reserved."""
         if self.address.user:
             permissions = self._rtsp.RTSPPermissions()
             for what in ("media.factory.access", "media.factory.construct"):
                 permissions.add_permission_for_role(ROLE, what, True)
             factory.set_permissions(permissions)
+        self._factories[name] = factory
         self._server.get_mount_points().add_factory(f"/{name}", factory)
 
     def reserve(self, name: str, on_play: OnPlay) -> None:
@@ -83,6 +85,7 @@ class RtspServer:
         """Serve a stream no more; with the last one the server ends."""
         with _changing:
             self._server.get_mount_points().remove_factory(f"/{name}")
+            self._factories.pop(name, None)
             del self._streams[name]
             if not self._streams:
                 _running.pop(self.address.port, None)
@@ -123,6 +126,8 @@ class RtspServer:
 
     def _clean_up(self, *_: Any) -> bool:
         self._server.get_session_pool().cleanup()
+        for factory in list(self._factories.values()):
+            factory.let_go()
         now = time.monotonic()
         for client, visit in list(self._clients.items()):
             if client.session_filter(None):

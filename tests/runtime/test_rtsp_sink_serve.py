@@ -189,6 +189,12 @@ def test_a_viewer_that_never_reads(port: int) -> None:
     assert feeding.longest_s < 3
 
 
+def length_of(answer: bytes) -> int:
+    """Of an answer's body."""
+    found = re.search(rb"Content-Length: (\d+)", answer)
+    return int(found[1]) if found else 0
+
+
 def idle_viewer(port: int) -> socket.socket:
     """A client that asks for the stream over its connection and then reads nothing."""
     client = socket.create_connection(("127.0.0.1", port), 10)
@@ -197,12 +203,16 @@ def idle_viewer(port: int) -> socket.socket:
 
     def ask(number: int, method: str, address: str, headers: str = "") -> str:
         client.sendall(f"{method} {address} RTSP/1.0\r\nCSeq: {number}\r\n{headers}\r\n".encode())
-        return client.recv(4096).decode()
+        answer = b""
+        while b"\r\n\r\n" not in answer or len(answer.split(b"\r\n\r\n", 1)[1]) < length_of(answer):
+            answer += client.recv(4096)
+        assert answer.startswith(b"RTSP/1.0 200 OK"), answer
+        return answer.decode()
 
     ask(1, "DESCRIBE", url)
     answer = ask(2, "SETUP", f"{url}/stream=0", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n")
-    session = re.search(r"Session: (\w+)", answer)
-    assert session
+    session = re.search(r"Session: ([^;\s]+)", answer)
+    assert session, answer
     client.sendall(f"PLAY {url} RTSP/1.0\r\nCSeq: 3\r\nSession: {session[1]}\r\n\r\n".encode())
     return client
 
