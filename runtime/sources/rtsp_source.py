@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 KEYFRAME_PATIENCE_NS = 2_000_000_000  # how long after damage only a whole picture is taken
 FASTEST = 1000  # frames a second: what a stream says beyond that is the tick of its clock
 KEY_FRAMES = ", and let it send a key frame (I-frame) at least every two seconds"
+NO_TIME = (
+    "there was no time to decode all pictures of {}: let it send fewer or smaller ones, or decode them in hardware, on "
+    "a Jetson with gst://rtspsrc location=… latency=0 ! rtph264depay ! h264parse ! nvv4l2decoder ! nvvidconv"
+)
 LATE_NS = 50_000_000  # a picture that waited for longer than a burst lasts is not shown where a newer one has come
 FAR_BEHIND_NS = 1_000_000_000  # so far behind, decoding alone does not keep up
 SEGMENT_NS = 20_000_000_000  # more than any segment lasts
@@ -132,6 +136,8 @@ class NetworkSource:
         if not self._skipped_since_ns and (self._in_segments or behind_ns < FAR_BEHIND_NS):
             return False
         self._skipped_since_ns = self._skipped_since_ns or now_ns()
+        if (note := NO_TIME.format(self._name)) not in self.notes:
+            self.notes.append(note)
         if arrival.packet.is_keyframe or now_ns() - self._skipped_since_ns > KEYFRAME_PATIENCE_NS:
             self._damage.note()
             self._skipped_since_ns = 0

@@ -29,8 +29,11 @@ def server() -> Iterator[StreamServer]:
     server.close()
 
 
-def seen(server: StreamServer, monkeypatch: pytest.MonkeyPatch, work_s: Callable[[int], float]) -> list[Frame]:
-    """What is read of a whole stream where converting picture `n` takes `work_s(n)`; checks what must always be so."""
+def seen(
+    server: StreamServer, monkeypatch: pytest.MonkeyPatch, work_s: Callable[[int], float]
+) -> tuple[list[Frame], list[str]]:
+    """What is read of a whole stream, with the notes, where converting picture `n` takes `work_s(n)`; checks what must
+    always be so."""
     converted, behind, frames = 0, [0.0], list[Frame]()
 
     def slowly(picture: object) -> Image:
@@ -54,19 +57,21 @@ def seen(server: StreamServer, monkeypatch: pytest.MonkeyPatch, work_s: Callable
     assert len(UNITS) - numbers[0] <= source.superseded + len(frames) <= len(UNITS)
     assert source.corrupt == 0
     assert max(behind) < 0.5  # no picture is older than its age says
-    return frames
+    return frames, source.notes
 
 
 def test_a_reader_that_is_too_slow_gets_the_newest(server: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = seen(server, monkeypatch, lambda number: 0.05)
+    frames, notes = seen(server, monkeypatch, lambda number: 0.05)
+    assert len(notes) == 1  # that it ended
     assert len(frames) < 100
     gaps = [late.captured_ns - early.captured_ns for early, late in pairwise(frames)]
     assert sorted(gaps)[len(gaps) // 2] < 0.3e9  # one after the other is left out, not many at a time
 
 
 def test_a_reader_that_was_away_goes_on_with_a_key_frame(server: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    frames = seen(server, monkeypatch, lambda number: 1.6 if number == 10 else 0.0)
+    frames, notes = seen(server, monkeypatch, lambda number: 1.6 if number == 10 else 0.0)
     numbers = [time_code.read(frame.image) or 0 for frame in frames]
     gaps = [late - early for early, late in pairwise(numbers)]
     assert max(gaps) > 50
     assert numbers[-1] == len(UNITS) - 1
+    assert len([note for note in notes if note.startswith("there was no time to decode all pictures of rtsp://")]) == 1
