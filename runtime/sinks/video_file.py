@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import av
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-# Pieces of half a second, each playable at once and sent to the disk when it is whole. MP4 is made an ordinary file at
-# the end; until then it keeps an index in memory, of about 85 bytes a frame (9 MiB an hour at 30 frames/s).
+# Pieces of half a second, each playable at once and written when it is whole (where the power fails, what the operating
+# system had not put on the disk is lost, some 30 s by Linux's defaults). MP4 is made an ordinary file at the end; until
+# then it keeps an index in memory, of about 85 bytes a frame (9 MiB an hour at 30 frames/s).
 PIECE_S = 0.5
 MUXING = {
     # Without `delay_moov`, which leaves files broken in FFmpeg up to 8.0; so the first frame is always at 0.
