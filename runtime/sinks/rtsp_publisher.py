@@ -17,6 +17,7 @@ from contextlib import suppress
 from runtime.sinks.rtp_packets import CLOCK_RATE, PAYLOAD_TYPE
 from runtime.sinks.rtsp_address import RtspAddress
 
+MOST_UNSENT = 65536  # bytes that wait in the kernel: without a limit megabytes, which are seconds on a slow link
 LONGEST_ANSWER = 65536  # bytes
 FORGOTTEN, MOST_READS = 65536, 16  # bytes, and how often, that are read of what a server says while we send
 
@@ -48,6 +49,7 @@ class RtspPublisher:
         )
         before.close()
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT)
         if self._address.secure:
             context = ssl.create_default_context()
             self._socket = context.wrap_socket(self._socket, server_hostname=self._address.host)

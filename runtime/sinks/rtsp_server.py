@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from socket import IPPROTO_TCP, TCP_NOTSENT_LOWAT
 from typing import Any
 
 from edgedeblur import ExitCode, Failure
 from runtime.gst_import import import_gst
 from runtime.sinks.rtsp_address import RtspAddress
+from runtime.sinks.rtsp_publisher import MOST_UNSENT
 
 PATIENCE_S = 2.0  # for its thread to end
 CLEAN_UP_S = 2  # how often clients that went away without a word are looked for
@@ -152,6 +154,8 @@ class _Visit:
         """socket: Gio.Socket. error: GLib.Error."""
         self.watched_s = time.monotonic()  # when it was last seen to watch something
         self._socket, self._error = socket, error
+        with suppress(error):
+            socket.set_option(IPPROTO_TCP, TCP_NOTSENT_LOWAT, MOST_UNSENT)
 
     def hang_up(self) -> None:
         """Let the client's thread find that the connection has ended."""

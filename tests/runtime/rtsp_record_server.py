@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 
 import av
@@ -32,10 +33,13 @@ class RecordServer:
         self.stamps: list[int] = []
         self.reports: list[bytes] = []
         self.requests: list[str] = []
+        self.arrived_s: list[float] = []  # time.monotonic of each picture
         self.full = threading.Event()  # while set the connection stays and nothing is read
+        self.slow = threading.Event()  # while set some 200,000 bytes are read a second
         self._auth, self._deaf_from, self._leave_after, self._channel = auth, deaf_from, leave_after, channel
         self._ended = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", port))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self.port = self._listener.getsockname()[1]
         self._client: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -68,7 +72,7 @@ class RecordServer:
 
     def _take(self, client: socket.socket) -> None:
         decoder = av.CodecContext.create("h264", "r")
-        stream = _Stream(client, self._ended, self.full)
+        stream = _Stream(client, self._ended, self.full, self.slow)
         while True:
             kind = stream.take(1)
             if kind == b"$":
@@ -120,13 +124,16 @@ class RecordServer:
         for picture in decoder.decode(av.Packet(unit)):  # type: ignore[attr-defined]
             self.pictures.append(bgr_of(picture))
             self.stamps.append(stamp)
+            self.arrived_s.append(time.monotonic())
 
 
 class _Stream:
     """A socket read by lengths; ends every wait when the server is closed."""
 
-    def __init__(self, client: socket.socket, ended: threading.Event, full: threading.Event) -> None:
-        self._client, self._ended, self._full, self._data = client, ended, full, b""
+    def __init__(
+        self, client: socket.socket, ended: threading.Event, full: threading.Event, slow: threading.Event
+    ) -> None:
+        self._client, self._ended, self._full, self._slow, self._data = client, ended, full, slow, b""
 
     def take(self, count: int) -> bytes:
         while len(self._data) < count:
@@ -145,12 +152,13 @@ class _Stream:
                 self._ended.wait(0.05)
                 continue
             try:
-                data = self._client.recv(65536)
+                data = self._client.recv(4000 if self._slow.is_set() else 65536)
             except TimeoutError:
                 continue
             if not data:
                 break
             self._data += data
+            self._ended.wait(0.02 if self._slow.is_set() else 0)
             return
         raise OSError("the publisher went away")
 

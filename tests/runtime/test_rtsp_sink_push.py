@@ -203,6 +203,21 @@ def test_a_server_that_takes_nothing_costs_frames_and_no_time(record: Record, pu
     assert dropped > 20
 
 
+def test_a_slow_link_costs_frames_and_does_not_fall_behind(record: Record, push: Callable[..., Sink]) -> None:
+    server = record()
+    server.slow.set()
+    sink = push(server.port, bitrate=8_000_000)  # five times what the link takes
+    noise = np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), dtype=np.uint8)
+    end, index = time.monotonic() + 4, 0
+    while time.monotonic() < end:
+        sink.write(noise[index % 8], Frame(noise[index % 8], index, now_ns()))
+        index += 1
+        time.sleep(0.02)
+    assert server.arrived_s[-1] - server.arrived_s[0] > 2
+    sent_s = (server.stamps[-1] - server.stamps[0]) / 90000
+    assert server.arrived_s[-1] - server.arrived_s[0] - sent_s < 1.5
+
+
 def test_nobody_there(run: Run) -> None:
     start = time.monotonic()
     code, text = run("test://64x48@50", "rtsp://user:secret@127.0.0.1:9/live", "--frames", 30)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 
@@ -189,16 +190,45 @@ def test_a_viewer_that_never_reads(port: int) -> None:
     assert feeding.longest_s < 3
 
 
+@needs_gst
+def test_a_slow_viewer_misses_frames_and_does_not_fall_behind(port: int) -> None:
+    noise = list(np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), dtype=np.uint8))
+    sink = open_sink(f"rtsp://@127.0.0.1:{port}/x", SinkOptions(frame_rate=Fraction(30), live=True, bitrate=8_000_000))
+    with Feeding(sink, pictures=noise):
+        when_there(f"rtsp://127.0.0.1:{port}/x", 1)
+        with idle_viewer(port, 65536) as viewer:
+            seen = list(packets(viewer, time.monotonic() + 4))
+    (first_s, first_stamp), (last_s, last_stamp) = seen[0], seen[-1]
+    assert last_s - first_s > 2
+    assert (last_s - first_s) - (last_stamp - first_stamp) / 90000 < 1.5
+
+
+def packets(viewer: socket.socket, until_s: float) -> Iterator[tuple[float, int]]:
+    """When each packet of pictures came, and its time stamp, over a link of about 200,000 bytes a second."""
+    data = b""
+    while b"\r\n\r\n" not in data:  # the answer to PLAY
+        data += viewer.recv(1)
+    data = b""
+    while time.monotonic() < until_s:
+        data += viewer.recv(4000)
+        time.sleep(0.02)
+        while len(data) >= 4 and len(data) >= 4 + int.from_bytes(data[2:4], "big"):
+            end = 4 + int.from_bytes(data[2:4], "big")
+            channel, packet, data = data[1], data[4:end], data[end:]
+            if channel == 0:
+                yield time.monotonic(), int.from_bytes(packet[4:8], "big")
+
+
 def length_of(answer: bytes) -> int:
     """Of an answer's body."""
     found = re.search(rb"Content-Length: (\d+)", answer)
     return int(found[1]) if found else 0
 
 
-def idle_viewer(port: int) -> socket.socket:
-    """A client that asks for the stream over its connection and then reads nothing."""
+def idle_viewer(port: int, room: int = 4096) -> socket.socket:
+    """A client that asks for the stream over its connection and then reads nothing. room: bytes that wait for it."""
     client = socket.create_connection(("127.0.0.1", port), 10)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
     url = f"rtsp://127.0.0.1:{port}/x"
 
     def ask(number: int, method: str, address: str, headers: str = "") -> str:
