@@ -15,6 +15,9 @@ from runtime.frame import Frame, Image
 from runtime.sinks.sink import SinkOptions
 from runtime.sinks.video_sink import VideoSink
 from tests.runtime.stand_in import write_model
+from tests.runtime.watched import watch
+
+__all__ = ["watch"]  # a fixture
 
 Run = Callable[..., tuple[int, str]]
 

@@ -21,7 +21,7 @@ from runtime.frame import Frame
 from runtime.sinks.sink import SinkOptions, open_sink
 from runtime.sources.image_source import read_image
 from runtime.sources.source import frames_of, open_source
-from tests.runtime.test_rtsp_sink_serve import needs_gst, when_there
+from tests.runtime.rtsp_viewers import needs_gst, when_there
 
 SOON_S = 20  # for what takes two seconds on a machine that does nothing else
 
