@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_costs_the_outputs_on_it(tmp_path: Path, model: Path
     disk, other = tmp_path / "disk", tmp_path / "other.mp4"
     on_disk = disk / "out.mp4", disk / "pictures" / "%04i.png"
     words = command(model, "test://160x120@60", *on_disk, other, "--frames", 120, "--json")
-    done = on_a_small_disk(disk, 400, words)
+    done = on_a_small_disk(disk, 1400, words)  # full after the first half second, which the video has by then
     assert done.returncode == ExitCode.ENVIRONMENT
     assert "an output was given up, 2 go on: cannot write" in done.stderr
     assert "an output was given up, 1 go on: cannot write" in done.stderr
