@@ -25,6 +25,7 @@ NO_TIME = (
     "a Jetson with gst://rtspsrc location=… latency=0 ! rtph264depay ! h264parse ! nvv4l2decoder ! nvvidconv"
 )
 LATE_NS = 50_000_000  # a picture that waited for longer than a burst lasts is not shown where a newer one has come
+SHOWN_NS = 200_000_000  # but after so long without a picture any is shown
 FAR_BEHIND_NS = 1_000_000_000  # so far behind, decoding alone does not keep up
 SEGMENT_NS = 20_000_000_000  # more than any segment lasts
 
@@ -55,6 +56,7 @@ class NetworkSource:
         self._damage = Damage()
         self._in_segments = container.format.name == "hls"
         self._skipped_since_ns = 0  # since when packets up to the next key frame are left out; 0: they are not
+        self._shown_ns = 0  # when the last picture was found worth showing
         self._zero_ns = 0  # when a picture with time 0 is due, where pictures come in segments
         self._index = 0
 
@@ -127,6 +129,7 @@ class NetworkSource:
                 self._count_damaged()
             elif self._in_segments or not (arrival.old or self._is_late(arrival)):
                 self._ready.append((picture, arrival.at_ns))
+                self._shown_ns = now_ns()
             else:
                 self.superseded += not arrival.old  # those that came while the stream was opened were nobody's
 
@@ -146,7 +149,8 @@ class NetworkSource:
         return True
 
     def _is_late(self, arrival: Arrival) -> bool:
-        return now_ns() - arrival.at_ns > LATE_NS and self._receiver.waiting > 0
+        now = now_ns()
+        return now - arrival.at_ns > LATE_NS and now - self._shown_ns < SHOWN_NS and self._receiver.waiting > 0
 
     def _count_damaged(self) -> None:
         """What comes before the first whole picture is none: a stream is joined between two of them."""

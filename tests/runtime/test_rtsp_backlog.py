@@ -75,3 +75,18 @@ def test_a_reader_that_was_away_goes_on_with_a_key_frame(server: StreamServer, m
     assert max(gaps) > 50
     assert numbers[-1] == len(UNITS) - 1
     assert len([note for note in notes if note.startswith("there was no time to decode all pictures of rtsp://")]) == 1
+
+
+def test_where_decoding_alone_is_too_slow_some_pictures_are_shown(
+    server: StreamServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spares = rtsp_source.Damage.spares
+
+    def slowly(self: rtsp_source.Damage, picture: object) -> bool:  # asked once for each decoded picture
+        time.sleep(0.025)  # 1.5 times as long as there is
+        return spares(self, picture)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rtsp_source.Damage, "spares", slowly)
+    frames, _ = seen(server, monkeypatch, lambda number: 0.0)
+    gaps = [late.captured_ns - early.captured_ns for early, late in pairwise(frames)]
+    assert max(gaps) < 1e9
