@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -16,15 +17,18 @@ from runtime.sources.video_io import bgr_of
 from runtime.stop import Stop
 from tests.runtime.rtsp_faults import StreamServer, coded, pictures
 
-RATE, KEY_EVERY = 60, 15
-SHOWN = pictures(180)
-UNITS = coded(SHOWN, KEY_EVERY)
+RATE, KEY_EVERY, COUNT = 60, 15, 180
 WHOLE_DB = 30.0  # a picture that went through the codec undamaged is nearer to the original than that
+
+
+@functools.cache
+def shown() -> list[Image]:
+    return pictures(COUNT)
 
 
 @pytest.fixture
 def server() -> Iterator[StreamServer]:
-    server = StreamServer(UNITS, RATE)
+    server = StreamServer(coded(shown(), KEY_EVERY), RATE)
     yield server
     server.close()
 
@@ -47,14 +51,14 @@ def seen(
     while (frame := source.read(Stop())) is not None:
         number = time_code.read(frame.image)
         assert number is not None
-        assert psnr(frame.image, SHOWN[number]) > WHOLE_DB
+        assert psnr(frame.image, shown()[number]) > WHOLE_DB
         behind.append((server.sent - number) / RATE - (now_ns() - frame.captured_ns) / 1e9)
         frames.append(frame)
     source.close()
     numbers = [time_code.read(frame.image) or 0 for frame in frames]
     assert all(late > early for early, late in pairwise(numbers))
     # All that are missing are counted, but for those that came while the stream was opened.
-    assert len(UNITS) - numbers[0] <= source.superseded + len(frames) <= len(UNITS)
+    assert COUNT - numbers[0] <= source.superseded + len(frames) <= COUNT
     assert source.corrupt == 0
     assert max(behind) < 0.5  # no picture is older than its age says
     return frames, source.notes
@@ -73,7 +77,7 @@ def test_a_reader_that_was_away_goes_on_with_a_key_frame(server: StreamServer, m
     numbers = [time_code.read(frame.image) or 0 for frame in frames]
     gaps = [late - early for early, late in pairwise(numbers)]
     assert max(gaps) > 50
-    assert numbers[-1] == len(UNITS) - 1
+    assert numbers[-1] == COUNT - 1
     assert len([note for note in notes if note.startswith("there was no time to decode all pictures of rtsp://")]) == 1
 
 
